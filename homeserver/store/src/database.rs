@@ -1,0 +1,317 @@
+//! Who writes, and when is it answered?
+//!
+//! One thread owns every write of the process. It takes all batches that wait, checks what each
+//! expects, gives positions, writes them as one engine batch, and answers when that is durable:
+//! many callers share one flush.
+
+use std::{collections::HashMap, sync::Arc, thread};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    Batch, Change, Engine, Error, Json, Key, Published, Result, Scan, Stream, StreamPosition,
+    Table, Value,
+    batch::row_key,
+    engine::{Range, Write},
+    tables,
+};
+
+/// A team's number in this database; 0 holds what belongs to no team.
+pub type TeamId = u32;
+
+/// How many batches share one flush at most.
+const GROUP: usize = 1024;
+/// How many batches may wait for the writer before `commit` waits too.
+const QUEUE: usize = 4096;
+
+/// One engine with its writer.
+pub struct Database {
+    engine: Arc<dyn Engine>,
+    queue: mpsc::Sender<Job>,
+    stores: Mutex<HashMap<TeamId, Store>>,
+    writer: Mutex<Option<thread::JoinHandle<()>>>,
+}
+
+struct Job {
+    store: Store,
+    batch: Batch,
+    answer: oneshot::Sender<Result<StreamPosition>>,
+}
+
+impl Database {
+    /// Starts the writer. Call it within a tokio runtime.
+    pub fn open(engine: Arc<dyn Engine>) -> Result<Arc<Self>> {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let runtime = tokio::runtime::Handle::current();
+        let writer = thread::Builder::new().name("kith-writer".into()).spawn({
+            let engine = Arc::clone(&engine);
+            move || runtime.block_on(write(engine, jobs))
+        })?;
+        Ok(Arc::new(Self {
+            engine,
+            queue,
+            stores: Mutex::default(),
+            writer: Mutex::new(Some(writer)),
+        }))
+    }
+
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    /// A team's view. The same team always gets the same stream.
+    pub async fn team(&self, team: TeamId) -> Result<Store> {
+        if let Some(store) = self.stores.lock().get(&team) {
+            return Ok(store.clone());
+        }
+        let mut store = Store {
+            engine: Arc::clone(&self.engine),
+            queue: self.queue.clone(),
+            team,
+            stream: Arc::new(Stream::new(0)),
+        };
+        let newest = store
+            .scan(&tables::LOG, Scan::all().reverse().limit(1))
+            .await?;
+        let position = newest.first().map_or(0, |(position, _)| *position);
+        store.stream = Arc::new(Stream::new(position));
+        Ok(self.stores.lock().entry(team).or_insert(store).clone())
+    }
+
+    /// Waits until everything that was handed over is written. Every [`Store`] of this database
+    /// must be gone or quiet: later commits answer [`Error::Closed`].
+    pub async fn close(&self) {
+        let (answer, done) = oneshot::channel();
+        let Some(store) = self.stores.lock().values().next().cloned() else {
+            return;
+        };
+        // Jobs are served in order, so that an empty one is answered after all before it.
+        let job = Job {
+            store,
+            batch: Batch::new(),
+            answer,
+        };
+        if self.queue.send(job).await.is_ok() {
+            let _ = done.await;
+        }
+        drop(self.writer.lock().take());
+    }
+}
+
+/// One team's rows and stream. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<dyn Engine>,
+    queue: mpsc::Sender<Job>,
+    team: TeamId,
+    stream: Arc<Stream>,
+}
+
+impl Store {
+    pub fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    pub fn team(&self) -> TeamId {
+        self.team
+    }
+
+    pub async fn get<K: Key, V: Value>(&self, table: &Table<K, V>, key: &K) -> Result<Option<V>> {
+        let value = self
+            .engine
+            .get(&self.prefixed(&row_key(table, key)))
+            .await?;
+        value.map(|value| table.decode(&value)).transpose()
+    }
+
+    pub async fn contains<K: Key, V: Value>(&self, table: &Table<K, V>, key: &K) -> Result<bool> {
+        Ok(self
+            .engine
+            .get(&self.prefixed(&row_key(table, key)))
+            .await?
+            .is_some())
+    }
+
+    /// As [`Store::get`], but sees what `batch` is about to write.
+    pub async fn get_in<K: Key, V: Value>(
+        &self,
+        batch: &Batch,
+        table: &Table<K, V>,
+        key: &K,
+    ) -> Result<Option<V>> {
+        match batch.pending(table, key) {
+            Some(value) => Ok(value),
+            None => self.get(table, key).await,
+        }
+    }
+
+    /// Rows in key order. Always give a limit where the number of rows is not bounded by design.
+    pub async fn scan<K: Key, V: Value>(
+        &self,
+        table: &Table<K, V>,
+        scan: Scan,
+    ) -> Result<Vec<(K, V)>> {
+        let header = self.prefixed(&[table.id]);
+        let rows = self.engine.scan(range(&header, scan)).await?;
+        let decode = |(key, value): (Bytes, Bytes)| {
+            let mut fields = &key[header.len()..];
+            let key = K::decode(&mut fields).ok_or_else(|| table.corrupt("malformed key"))?;
+            Ok((key, table.decode(&value)?))
+        };
+        rows.into_iter().map(decode).collect()
+    }
+
+    /// Writes the batch. When this answers, its rows are durable and its changes published; the
+    /// position is that of the batch, or the newest one if it changed nothing that readers follow.
+    pub async fn commit(&self, batch: Batch) -> Result<StreamPosition> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            store: self.clone(),
+            batch,
+            answer,
+        };
+        self.queue.send(job).await.map_err(|_| Error::Closed)?;
+        answered.await.map_err(|_| Error::Closed)?
+    }
+
+    fn prefixed(&self, key: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(4 + key.len());
+        bytes.extend_from_slice(&self.team.to_be_bytes());
+        bytes.extend_from_slice(key);
+        bytes
+    }
+}
+
+fn range(header: &[u8], scan: Scan) -> Range {
+    let whole = |key: &[u8]| [header, key].concat();
+    let prefix = whole(&scan.prefix);
+    let start = match scan.after {
+        // A key that begins with `after` is not greater than it: skip them all.
+        Some(after) => successor(whole(&after)).max(prefix.clone()),
+        None => prefix.clone(),
+    };
+    let end = match scan.before {
+        Some(before) => whole(&before).min(successor(prefix)),
+        None => successor(prefix),
+    };
+    Range {
+        start,
+        end,
+        reverse: scan.reverse,
+        limit: scan.limit.unwrap_or(usize::MAX),
+    }
+}
+
+/// The least key greater than every key that begins with `prefix`.
+fn successor(mut prefix: Vec<u8>) -> Vec<u8> {
+    while let Some(last) = prefix.pop() {
+        if last < 0xff {
+            prefix.push(last + 1);
+            return prefix;
+        }
+    }
+    // Only a key of nothing but 0xff gets here; team ids are never that large.
+    vec![0xff; 16]
+}
+
+/// The writer: the only caller of [`Engine::commit`].
+async fn write(engine: Arc<dyn Engine>, mut jobs: mpsc::Receiver<Job>) {
+    let mut waiting = Vec::with_capacity(GROUP);
+    let mut broken: Option<Error> = None;
+    while jobs.recv_many(&mut waiting, GROUP).await > 0 {
+        if let Some(error) = &broken {
+            for job in waiting.drain(..) {
+                let _ = job.answer.send(Err(error.clone()));
+            }
+            continue;
+        }
+        if let Err(error) = write_group(&*engine, &mut waiting).await {
+            // The engine's state is unknown from here on: stop before anything is made worse.
+            tracing::error!(%error, "the database cannot be written; no further write is accepted");
+            broken = Some(error);
+        }
+    }
+}
+
+async fn write_group(engine: &dyn Engine, waiting: &mut Vec<Job>) -> Result<()> {
+    let mut writes: HashMap<Vec<u8>, Option<Vec<u8>>> = HashMap::new();
+    let mut published: HashMap<TeamId, (Arc<Stream>, Vec<Published>)> = HashMap::new();
+    let mut answers = Vec::with_capacity(waiting.len());
+    for job in waiting.drain(..) {
+        let Job {
+            store,
+            mut batch,
+            answer,
+        } = job;
+        if let Err(error) = check_expectations(engine, &store, &batch, &writes).await {
+            let _ = answer.send(Err(error));
+            continue;
+        }
+        let (_, commits) = published
+            .entry(store.team)
+            .or_insert_with(|| (Arc::clone(&store.stream), Vec::new()));
+        let last = commits
+            .last()
+            .map_or_else(|| store.stream.position(), |c| c.position);
+        let position = if batch.changes.is_empty() {
+            last
+        } else {
+            last + 1
+        };
+        for rows in std::mem::take(&mut batch.deferred) {
+            rows(position, &mut batch);
+        }
+        if !batch.changes.is_empty() {
+            let changes: Vec<Change> = std::mem::take(&mut batch.changes);
+            batch.put(&tables::LOG, &position, &Json(changes.clone()));
+            commits.push(Published {
+                position,
+                changes: changes.into(),
+            });
+        }
+        writes.extend(
+            batch
+                .writes
+                .into_iter()
+                .map(|(key, value)| (store.prefixed(&key), value)),
+        );
+        answers.push((answer, position));
+    }
+    let written = if writes.is_empty() {
+        Ok(())
+    } else {
+        engine
+            .commit(writes.into_iter().collect::<Vec<Write>>())
+            .await
+    };
+    if written.is_ok() {
+        for (stream, commits) in published.into_values() {
+            stream.publish(commits);
+        }
+    }
+    for (answer, position) in answers {
+        let _ = answer.send(written.clone().map(|()| position));
+    }
+    written
+}
+
+async fn check_expectations(
+    engine: &dyn Engine,
+    store: &Store,
+    batch: &Batch,
+    writes: &HashMap<Vec<u8>, Option<Vec<u8>>>,
+) -> Result<()> {
+    for (key, expected) in &batch.expectations {
+        let key = store.prefixed(key);
+        let holds = match writes.get(&key) {
+            Some(pending) => pending.as_deref() == expected.as_deref(),
+            None => engine.get(&key).await?.as_deref() == expected.as_deref(),
+        };
+        if !holds {
+            return Err(Error::Conflict);
+        }
+    }
+    Ok(())
+}
