@@ -37,13 +37,15 @@ impl Batch {
             .push((row_key(table, key), value.map(Value::encode)));
     }
 
-    /// Tells the readers of the log. A batch with a change is given a stream position.
-    pub fn publish(&mut self, change: Change) {
+    /// Tells the readers of the log. Each change is given a stream position of its own; those of one
+    /// batch follow each other. Answers how far this one is from the batch's first position.
+    pub fn publish(&mut self, change: Change) -> u64 {
         self.changes.push(change);
+        self.changes.len() as u64 - 1
     }
 
-    /// Adds rows that contain the stream position; runs on the writer just before the commit, so
-    /// keep it to a few `put`s.
+    /// Adds rows that contain stream positions; it is given that of the batch's first change. Runs on
+    /// the writer just before the commit, so keep it to a few `put`s.
     pub fn at_position(&mut self, rows: impl FnOnce(StreamPosition, &mut Batch) + Send + 'static) {
         self.deferred.push(Box::new(rows));
     }
