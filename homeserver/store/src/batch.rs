@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use parking_lot::Mutex;
+
 use crate::{Change, Key, StreamPosition, Table, Value, table::encoded};
 
 type Deferred = Box<dyn FnOnce(StreamPosition, &mut Batch) + Send>;
@@ -12,7 +14,8 @@ pub struct Batch {
     /// Keys without the team's prefix; `None` deletes.
     pub(crate) writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
     pub(crate) expectations: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    pub(crate) deferred: Vec<Deferred>,
+    /// Behind a lock only so that a `&Batch` may cross an `await`; never contended.
+    pub(crate) deferred: Mutex<Vec<Deferred>>,
     pub(crate) changes: Vec<Change>,
 }
 
@@ -47,7 +50,7 @@ impl Batch {
     /// Adds rows that contain stream positions; it is given that of the batch's first change. Runs on
     /// the writer just before the commit, so keep it to a few `put`s.
     pub fn at_position(&mut self, rows: impl FnOnce(StreamPosition, &mut Batch) + Send + 'static) {
-        self.deferred.push(Box::new(rows));
+        self.deferred.get_mut().push(Box::new(rows));
     }
 
     /// The value this batch would leave in the row: `None` if it does not touch it,
@@ -58,7 +61,7 @@ impl Batch {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.deferred.is_empty() && self.changes.is_empty()
+        self.writes.is_empty() && self.deferred.lock().is_empty() && self.changes.is_empty()
     }
 }
 

@@ -260,7 +260,7 @@ async fn write_group(engine: &dyn Engine, waiting: &mut Vec<Job>) -> Result<()> 
         } else {
             last + 1
         };
-        for rows in std::mem::take(&mut batch.deferred) {
+        for rows in std::mem::take(batch.deferred.get_mut()) {
             rows(position, &mut batch);
         }
         if !batch.changes.is_empty() {

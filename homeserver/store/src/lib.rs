@@ -10,6 +10,7 @@ mod batch;
 mod database;
 mod error;
 pub mod key;
+pub mod snapshot;
 mod stream;
 mod table;
 pub mod tables;
@@ -21,6 +22,7 @@ pub use database::{Database, Store, TeamId};
 pub use engine::Engine;
 pub use error::Error;
 pub use key::Key;
+pub use snapshot::{Difference, Snapshots};
 pub use stream::{Change, Published, Stream, StreamPosition};
 pub use table::{Json, Scan, Table, Value};
 
