@@ -11,8 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Batch, Change, Engine, Error, Json, Key, Published, Result, Scan, Stream, StreamPosition,
-    Table, Value,
+    Batch, Engine, Error, Json, Key, Published, Result, Scan, Stream, StreamPosition, Table, Value,
     batch::row_key,
     engine::{Range, Write},
     tables,
@@ -163,8 +162,8 @@ impl Store {
         rows.into_iter().map(decode).collect()
     }
 
-    /// Writes the batch. When this answers, its rows are durable and its changes published; the
-    /// position is that of the batch, or the newest one if it changed nothing that readers follow.
+    /// Writes the batch. When this answers, its rows are durable and its changes published. Answers the
+    /// position of its last change, or the newest one if it changed nothing that readers follow.
     pub async fn commit(&self, batch: Batch) -> Result<StreamPosition> {
         let (answer, answered) = oneshot::channel();
         let job = Job {
@@ -255,20 +254,16 @@ async fn write_group(engine: &dyn Engine, waiting: &mut Vec<Job>) -> Result<()> 
         let last = commits
             .last()
             .map_or_else(|| store.stream.position(), |c| c.position);
-        let position = if batch.changes.is_empty() {
-            last
-        } else {
-            last + 1
-        };
         for rows in std::mem::take(batch.deferred.get_mut()) {
-            rows(position, &mut batch);
+            rows(last + 1, &mut batch);
         }
-        if !batch.changes.is_empty() {
-            let changes: Vec<Change> = std::mem::take(&mut batch.changes);
-            batch.put(&tables::LOG, &position, &Json(changes.clone()));
+        let mut position = last;
+        for change in std::mem::take(&mut batch.changes) {
+            position += 1;
+            batch.put(&tables::LOG, &position, &Json(change.clone()));
             commits.push(Published {
                 position,
-                changes: changes.into(),
+                change: Arc::new(change),
             });
         }
         writes.extend(

@@ -7,10 +7,10 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// The number of a commit in its team's log: 1, 2, 3 ... without gaps.
+/// The number of a change in its team's log: 1, 2, 3 ... without gaps.
 pub type StreamPosition = u64;
 
-/// What a commit changed, so that a reader knows whether it concerns them.
+/// What changed, so that a reader knows whether it concerns them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// An event was accepted into a room's timeline.
@@ -43,21 +43,21 @@ pub enum Change {
     Profile { user: OwnedUserId },
 }
 
-/// One published commit.
+/// One published change.
 #[derive(Debug, Clone)]
 pub struct Published {
     pub position: StreamPosition,
-    pub changes: Arc<[Change]>,
+    pub change: Arc<Change>,
 }
 
-/// The published end of a team's log: the newest commits in memory, older ones in the `LOG` table.
+/// The published end of a team's log: the newest changes in memory, older ones in the `LOG` table.
 #[derive(Debug)]
 pub struct Stream {
     recent: RwLock<VecDeque<Published>>,
     latest: watch::Sender<StreamPosition>,
 }
 
-/// How many commits are kept in memory for readers that are nearly up to date.
+/// How many changes are kept in memory for readers that are nearly up to date.
 const RECENT: usize = 16_384;
 
 impl Stream {
@@ -68,7 +68,7 @@ impl Stream {
         }
     }
 
-    /// Every commit up to this position is durable and visible.
+    /// Every change up to this position is durable and visible.
     pub fn position(&self) -> StreamPosition {
         *self.latest.borrow()
     }
@@ -78,7 +78,7 @@ impl Stream {
         self.latest.subscribe()
     }
 
-    /// The commits after `position`, oldest first; `None` if memory does not reach back so far.
+    /// The changes after `position`, oldest first; `None` if memory does not reach back so far.
     pub fn since(&self, position: StreamPosition) -> Option<Vec<Published>> {
         let recent = self.recent.read();
         if position >= self.position() {
@@ -98,16 +98,16 @@ impl Stream {
     }
 
     /// Called by the writer alone, in order of position.
-    pub(crate) fn publish(&self, commits: Vec<Published>) {
-        let Some(last) = commits.last().map(|commit| commit.position) else {
+    pub(crate) fn publish(&self, changes: Vec<Published>) {
+        let Some(last) = changes.last().map(|change| change.position) else {
             return;
         };
         let mut recent = self.recent.write();
-        for commit in commits {
+        for change in changes {
             if recent.len() == RECENT {
                 recent.pop_front();
             }
-            recent.push_back(commit);
+            recent.push_back(change);
         }
         drop(recent);
         self.latest.send_replace(last);

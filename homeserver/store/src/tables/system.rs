@@ -13,10 +13,10 @@ pub const TEAMS: Table<String, u32> = Table::new(0x01, "teams");
 /// - Key: a name. Only under team 0. Written by `server`.
 pub const META: Table<String, String> = Table::new(0x02, "meta");
 
-/// The log: what each commit changed.
-/// - Key: the stream position. Written by the writer of [`crate::Database`] with every commit that
-///   publishes a change.
-pub const LOG: Table<StreamPosition, Json<Vec<Change>>> = Table::new(0x03, "log");
+/// The log: every change, in the order of publication.
+/// - Key: the stream position. Written by the writer of [`crate::Database`], in the commit that makes
+///   the change.
+pub const LOG: Table<StreamPosition, Json<Change>> = Table::new(0x03, "log");
 
 /// A team's secrets: its signing key and the keys that others are derived from.
 /// - Key: a name. Written by `app` at the first start of the team.
