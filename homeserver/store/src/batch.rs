@@ -25,8 +25,7 @@ impl Batch {
     }
 
     pub fn put<K: Key, V: Value>(&mut self, table: &Table<K, V>, key: &K, value: &V) {
-        self.writes
-            .insert(row_key(table, key), Some(value.encode()));
+        self.writes.insert(row_key(table, key), Some(value.encode()));
     }
 
     pub fn delete<K: Key, V: Value>(&mut self, table: &Table<K, V>, key: &K) {
@@ -36,8 +35,7 @@ impl Batch {
     /// The batch is written only if the row has this value (or is absent) when its turn comes.
     /// Otherwise the commit answers [`crate::Error::Conflict`].
     pub fn expect<K: Key, V: Value>(&mut self, table: &Table<K, V>, key: &K, value: Option<&V>) {
-        self.expectations
-            .push((row_key(table, key), value.map(Value::encode)));
+        self.expectations.push((row_key(table, key), value.map(Value::encode)));
     }
 
     /// Tells the readers of the log. Each change is given a stream position of its own; those of one

@@ -71,9 +71,7 @@ impl Database {
             team,
             stream: Arc::new(Stream::new(0)),
         };
-        let newest = store
-            .scan(&tables::LOG, Scan::all().reverse().limit(1))
-            .await?;
+        let newest = store.scan(&tables::LOG, Scan::all().reverse().limit(1)).await?;
         let position = newest.first().map_or(0, |(position, _)| *position);
         store.stream = Arc::new(Stream::new(position));
         Ok(self.stores.lock().entry(team).or_insert(store).clone())
@@ -87,11 +85,7 @@ impl Database {
             return;
         };
         // Jobs are served in order, so that an empty one is answered after all before it.
-        let job = Job {
-            store,
-            batch: Batch::new(),
-            answer,
-        };
+        let job = Job { store, batch: Batch::new(), answer };
         if self.queue.send(job).await.is_ok() {
             let _ = done.await;
         }
@@ -118,19 +112,12 @@ impl Store {
     }
 
     pub async fn get<K: Key, V: Value>(&self, table: &Table<K, V>, key: &K) -> Result<Option<V>> {
-        let value = self
-            .engine
-            .get(&self.prefixed(&row_key(table, key)))
-            .await?;
+        let value = self.engine.get(&self.prefixed(&row_key(table, key))).await?;
         value.map(|value| table.decode(&value)).transpose()
     }
 
     pub async fn contains<K: Key, V: Value>(&self, table: &Table<K, V>, key: &K) -> Result<bool> {
-        Ok(self
-            .engine
-            .get(&self.prefixed(&row_key(table, key)))
-            .await?
-            .is_some())
+        Ok(self.engine.get(&self.prefixed(&row_key(table, key))).await?.is_some())
     }
 
     /// As [`Store::get`], but sees what `batch` is about to write.
@@ -166,11 +153,7 @@ impl Store {
     /// position of its last change, or the newest one if it changed nothing that readers follow.
     pub async fn commit(&self, batch: Batch) -> Result<StreamPosition> {
         let (answer, answered) = oneshot::channel();
-        let job = Job {
-            store: self.clone(),
-            batch,
-            answer,
-        };
+        let job = Job { store: self.clone(), batch, answer };
         self.queue.send(job).await.map_err(|_| Error::Closed)?;
         answered.await.map_err(|_| Error::Closed)?
     }
@@ -195,12 +178,7 @@ fn range(header: &[u8], scan: Scan) -> Range {
         Some(before) => whole(&before).min(successor(prefix)),
         None => successor(prefix),
     };
-    Range {
-        start,
-        end,
-        reverse: scan.reverse,
-        limit: scan.limit.unwrap_or(usize::MAX),
-    }
+    Range { start, end, reverse: scan.reverse, limit: scan.limit.unwrap_or(usize::MAX) }
 }
 
 /// The least key greater than every key that begins with `prefix`.
@@ -239,21 +217,14 @@ async fn write_group(engine: &dyn Engine, waiting: &mut Vec<Job>) -> Result<()> 
     let mut published: HashMap<TeamId, (Arc<Stream>, Vec<Published>)> = HashMap::new();
     let mut answers = Vec::with_capacity(waiting.len());
     for job in waiting.drain(..) {
-        let Job {
-            store,
-            mut batch,
-            answer,
-        } = job;
+        let Job { store, mut batch, answer } = job;
         if let Err(error) = check_expectations(engine, &store, &batch, &writes).await {
             let _ = answer.send(Err(error));
             continue;
         }
-        let (_, commits) = published
-            .entry(store.team)
-            .or_insert_with(|| (Arc::clone(&store.stream), Vec::new()));
-        let last = commits
-            .last()
-            .map_or_else(|| store.stream.position(), |c| c.position);
+        let (_, commits) =
+            published.entry(store.team).or_insert_with(|| (Arc::clone(&store.stream), Vec::new()));
+        let last = commits.last().map_or_else(|| store.stream.position(), |c| c.position);
         for rows in std::mem::take(batch.deferred.get_mut()) {
             rows(last + 1, &mut batch);
         }
@@ -261,25 +232,15 @@ async fn write_group(engine: &dyn Engine, waiting: &mut Vec<Job>) -> Result<()> 
         for change in std::mem::take(&mut batch.changes) {
             position += 1;
             batch.put(&tables::LOG, &position, &Json(change.clone()));
-            commits.push(Published {
-                position,
-                change: Arc::new(change),
-            });
+            commits.push(Published { position, change: Arc::new(change) });
         }
-        writes.extend(
-            batch
-                .writes
-                .into_iter()
-                .map(|(key, value)| (store.prefixed(&key), value)),
-        );
+        writes.extend(batch.writes.into_iter().map(|(key, value)| (store.prefixed(&key), value)));
         answers.push((answer, position));
     }
     let written = if writes.is_empty() {
         Ok(())
     } else {
-        engine
-            .commit(writes.into_iter().collect::<Vec<Write>>())
-            .await
+        engine.commit(writes.into_iter().collect::<Vec<Write>>()).await
     };
     if written.is_ok() {
         for (stream, commits) in published.into_values() {

@@ -174,10 +174,7 @@ impl Snapshots {
 
     /// The snapshot of these entries; of two with one key the later counts. Adds to `batch` only
     /// nodes that the room does not have.
-    #[allow(
-        clippy::wrong_self_convention,
-        reason = "makes a snapshot, not a Snapshots"
-    )]
+    #[allow(clippy::wrong_self_convention, reason = "makes a snapshot, not a Snapshots")]
     pub async fn from_entries(
         &self,
         batch: &mut Batch,
@@ -190,17 +187,13 @@ impl Snapshots {
         };
         let top = height_for(*greatest);
         // One level of the trie: for each node the first key below it, and its id.
-        let mut level: Vec<(StateKeyIndex, u64)> = entries
-            .into_iter()
-            .map(|(key, event)| (key, u64::from(event)))
-            .collect();
+        let mut level: Vec<(StateKeyIndex, u64)> =
+            entries.into_iter().map(|(key, event)| (key, u64::from(event))).collect();
         for height in 0..=top {
             let mut above = Vec::new();
             for group in level.chunk_by(|a, b| number(a.0, height) == number(b.0, height)) {
-                let entries: Vec<(u8, u64)> = group
-                    .iter()
-                    .map(|(key, entry)| (slot(*key, height), *entry))
-                    .collect();
+                let entries: Vec<(u8, u64)> =
+                    group.iter().map(|(key, entry)| (slot(*key, height), *entry)).collect();
                 let node = Node::new(height, &entries);
                 above.push((group[0].0, self.write_if_new(batch, room, &node).await?));
             }
@@ -216,10 +209,7 @@ impl Snapshots {
         snapshot: SnapshotId,
     ) -> Result<Vec<(StateKeyIndex, EventIndex)>> {
         let added = self.difference(room, EMPTY, snapshot).await?;
-        Ok(added
-            .into_iter()
-            .filter_map(|entry| Some((entry.key, entry.to?)))
-            .collect())
+        Ok(added.into_iter().filter_map(|entry| Some((entry.key, entry.to?))).collect())
     }
 
     /// What changes on the way from one snapshot to another, in order of key. Reads only nodes

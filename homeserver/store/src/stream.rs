@@ -21,19 +21,13 @@ pub enum Change {
     Receipt { room: u32, user: OwnedUserId },
     /// Account data, global or of one room: tags, read markers, push rules ...
     #[serde(rename = "a")]
-    AccountData {
-        user: OwnedUserId,
-        room: Option<u32>,
-    },
+    AccountData { user: OwnedUserId, room: Option<u32> },
     /// A user's devices or their keys changed.
     #[serde(rename = "d")]
     DeviceList { user: OwnedUserId },
     /// A message waits for a device.
     #[serde(rename = "t")]
-    ToDevice {
-        user: OwnedUserId,
-        device: OwnedDeviceId,
-    },
+    ToDevice { user: OwnedUserId, device: OwnedDeviceId },
     /// A user was invited to, knocked on or left a room without being in its timeline's audience;
     /// also when they forget a room.
     #[serde(rename = "m")]
@@ -62,10 +56,7 @@ const RECENT: usize = 16_384;
 
 impl Stream {
     pub(crate) fn new(latest: StreamPosition) -> Self {
-        Self {
-            recent: RwLock::default(),
-            latest: watch::Sender::new(latest),
-        }
+        Self { recent: RwLock::default(), latest: watch::Sender::new(latest) }
     }
 
     /// Every change up to this position is durable and visible.
@@ -88,13 +79,7 @@ impl Stream {
         if position + 1 < first {
             return None;
         }
-        Some(
-            recent
-                .iter()
-                .skip((position + 1 - first) as usize)
-                .cloned()
-                .collect(),
-        )
+        Some(recent.iter().skip((position + 1 - first) as usize).cloned().collect())
     }
 
     /// Called by the writer alone, in order of position.

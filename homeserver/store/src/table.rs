@@ -16,18 +16,11 @@ pub struct Table<K, V> {
 
 impl<K: Key, V: Value> Table<K, V> {
     pub const fn new(id: u8, name: &'static str) -> Self {
-        Self {
-            id,
-            name,
-            rows: PhantomData,
-        }
+        Self { id, name, rows: PhantomData }
     }
 
     pub(crate) fn corrupt(&self, reason: impl ToString) -> Error {
-        Error::Corrupt {
-            table: self.name,
-            reason: reason.to_string(),
-        }
+        Error::Corrupt { table: self.name, reason: reason.to_string() }
     }
 
     pub(crate) fn decode(&self, value: &[u8]) -> Result<V> {
@@ -51,9 +44,7 @@ impl<T: Serialize + DeserializeOwned> Value for Json<T> {
         serde_json::to_vec(&self.0).expect("our own types serialise")
     }
     fn decode(bytes: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(bytes)
-            .map(Json)
-            .map_err(|error| error.to_string())
+        serde_json::from_slice(bytes).map(Json).map_err(|error| error.to_string())
     }
 }
 
@@ -131,10 +122,7 @@ impl Scan {
 
     /// Rows whose key begins with `prefix`, a tuple of the key's first fields.
     pub fn prefix(prefix: &impl Key) -> Self {
-        Self {
-            prefix: encoded(prefix),
-            ..Self::default()
-        }
+        Self { prefix: encoded(prefix), ..Self::default() }
     }
 
     /// Only keys greater than `key` (a whole key or its first fields).

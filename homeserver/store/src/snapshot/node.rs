@@ -90,9 +90,7 @@ impl Node {
     fn entry(&self, n: usize) -> u64 {
         let width = self.width();
         let from = HEADER + n * width;
-        self.0[from..from + width]
-            .iter()
-            .fold(0, |value, byte| value << 8 | u64::from(*byte))
+        self.0[from..from + width].iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
     }
 
     /// In order of slot.
@@ -142,7 +140,5 @@ pub(super) fn number(key: StateKeyIndex, height: u8) -> u32 {
 
 /// The least height of a root that can hold `key`.
 pub(super) fn height_for(key: StateKeyIndex) -> u8 {
-    (0..MAX_HEIGHT)
-        .find(|height| number(key, *height) == 0)
-        .unwrap_or(MAX_HEIGHT)
+    (0..MAX_HEIGHT).find(|height| number(key, *height) == 0).unwrap_or(MAX_HEIGHT)
 }

@@ -27,14 +27,7 @@ fn node_bytes(batch: &Batch) -> usize {
 
 /// Keys of every magnitude, so that every height occurs and keys meet.
 fn keys() -> impl Strategy<Value = StateKeyIndex> {
-    prop_oneof![
-        0..8_u32,
-        0..40_u32,
-        0..2_000_u32,
-        30_000..40_000_u32,
-        any::<u32>(),
-        Just(u32::MAX)
-    ]
+    prop_oneof![0..8_u32, 0..40_u32, 0..2_000_u32, 30_000..40_000_u32, any::<u32>(), Just(u32::MAX)]
 }
 
 fn entries(most: usize) -> impl Strategy<Value = Vec<(StateKeyIndex, EventIndex)>> {
@@ -53,15 +46,8 @@ fn model_difference(
     to: &BTreeMap<StateKeyIndex, EventIndex>,
 ) -> Vec<Difference> {
     let keys: std::collections::BTreeSet<_> = from.keys().chain(to.keys()).copied().collect();
-    let at = |key| Difference {
-        key,
-        from: from.get(&key).copied(),
-        to: to.get(&key).copied(),
-    };
-    keys.into_iter()
-        .map(at)
-        .filter(|difference| difference.from != difference.to)
-        .collect()
+    let at = |key| Difference { key, from: from.get(&key).copied(), to: to.get(&key).copied() };
+    keys.into_iter().map(at).filter(|difference| difference.from != difference.to).collect()
 }
 
 proptest! {
@@ -146,28 +132,18 @@ async fn change_in_a_large_room_is_small() {
     let snapshots = snapshots().await;
     let mut batch = Batch::new();
     let members = (0..100_000).map(|key| (key, key * 3));
-    let before = snapshots
-        .from_entries(&mut batch, ROOM, members)
-        .await
-        .unwrap();
+    let before = snapshots.from_entries(&mut batch, ROOM, members).await.unwrap();
     commit(&snapshots, batch).await;
 
     let mut batch = Batch::new();
-    let after = snapshots
-        .insert(&mut batch, ROOM, before, 77_777, 400_000)
-        .await
-        .unwrap();
+    let after = snapshots.insert(&mut batch, ROOM, before, 77_777, 400_000).await.unwrap();
     assert_eq!(batch.writes.len(), 4);
     assert!(node_bytes(&batch) < 1024, "{} bytes", node_bytes(&batch));
     commit(&snapshots, batch).await;
 
     let fresh = Snapshots::new(snapshots.store.clone(), [9; 32], 1 << 20);
     let found = fresh.difference(ROOM, before, after).await.unwrap();
-    let expected = Difference {
-        key: 77_777,
-        from: Some(233_331),
-        to: Some(400_000),
-    };
+    let expected = Difference { key: 77_777, from: Some(233_331), to: Some(400_000) };
     assert_eq!(found, [expected]);
     assert_eq!(fresh.cache.len(), 8, "two ways of four nodes");
 }
@@ -177,19 +153,10 @@ async fn change_in_a_large_room_is_small() {
 async fn unchanged_state_is_the_same_snapshot() {
     let snapshots = snapshots().await;
     let mut batch = Batch::new();
-    let before = snapshots
-        .from_entries(&mut batch, ROOM, [(3, 1), (70, 2)])
-        .await
-        .unwrap();
+    let before = snapshots.from_entries(&mut batch, ROOM, [(3, 1), (70, 2)]).await.unwrap();
     commit(&snapshots, batch).await;
     let mut batch = Batch::new();
-    assert_eq!(
-        snapshots
-            .insert(&mut batch, ROOM, before, 70, 2)
-            .await
-            .unwrap(),
-        before
-    );
+    assert_eq!(snapshots.insert(&mut batch, ROOM, before, 70, 2).await.unwrap(), before);
     assert!(batch.is_empty());
 }
 
@@ -209,16 +176,8 @@ async fn futures_can_move_between_threads() {
     }
     let snapshots = snapshots().await;
     let mut batch = Batch::new();
-    is_send(snapshots.insert(&mut batch, ROOM, EMPTY, 1, 1))
-        .await
-        .unwrap();
-    is_send(snapshots.get_in(&batch, ROOM, EMPTY, 1))
-        .await
-        .unwrap();
-    is_send(snapshots.from_entries(&mut batch, ROOM, [(1, 1)]))
-        .await
-        .unwrap();
-    is_send(snapshots.difference(ROOM, EMPTY, EMPTY))
-        .await
-        .unwrap();
+    is_send(snapshots.insert(&mut batch, ROOM, EMPTY, 1, 1)).await.unwrap();
+    is_send(snapshots.get_in(&batch, ROOM, EMPTY, 1)).await.unwrap();
+    is_send(snapshots.from_entries(&mut batch, ROOM, [(1, 1)])).await.unwrap();
+    is_send(snapshots.difference(ROOM, EMPTY, EMPTY)).await.unwrap();
 }

@@ -102,11 +102,7 @@ impl Value for EventRow {
         out.push(self.verdict as u8);
         out.extend(self.position.to_be_bytes());
         out.extend(self.state_before.to_be_bytes());
-        out.extend(
-            self.redacted_by
-                .map_or(u32::MAX, |index| index)
-                .to_be_bytes(),
-        );
+        out.extend(self.redacted_by.map_or(u32::MAX, |index| index).to_be_bytes());
         out.extend_from_slice(&self.pdu);
         out
     }
