@@ -1,1 +1,3 @@
+//! Kith, a Matrix homeserver for teams.
 
+pub mod config;

@@ -1,0 +1,313 @@
+//! What may an operator decide, and what does `kith serve` do when nobody decides anything?
+//!
+//! Settings come from `kith.toml` and from variables `KITH_<SECTION>__<KEY>` ([`Config::load`]).
+//! Every setting has a default; unknown keys are errors. `docs/kith.toml` shows them all.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use ruma::{OwnedServerName, OwnedUserId, RoomVersionId};
+use serde::Deserialize;
+use url::Url;
+
+mod defaults;
+mod load;
+mod rate_limits;
+mod units;
+mod validate;
+
+pub use load::ConfigError;
+pub use rate_limits::{RateLimit, RateLimits};
+pub use units::Secret;
+
+/// The whole configuration of one process. [`Default`] is what `kith serve` does without a file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The first team's server name: the part after the colon in `@user:server.name`. It can never
+    /// be changed once people have signed up.
+    pub server_name: OwnedServerName,
+    /// Where clients of the first team reach this server, without a path. Without it
+    /// `https://<server_name>`, or the first listener for `localhost`; see [`Config::teams`].
+    pub public_base_url: Option<Url>,
+    /// Holds the database, the media and the signing keys. Created if it is not there.
+    pub data_dir: PathBuf,
+    /// The version of rooms whose creator does not ask for one.
+    pub default_room_version: RoomVersionId,
+    /// Registration files of application services (bridges, bots), YAML as the specification says.
+    pub application_services: Vec<PathBuf>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    #[serde(deserialize_with = "units::ranges")]
+    pub trusted_proxies: Vec<IpNet>,
+    pub storage: Storage,
+    pub cache: Cache,
+    pub registration: Registration,
+    pub sessions: Sessions,
+    pub password_hash: PasswordHash,
+    pub rate_limits: RateLimits,
+    pub limits: Limits,
+    pub outgoing: Outgoing,
+    pub presence: Presence,
+    pub support: Support,
+    pub log: Log,
+    pub metrics: Metrics,
+    /// Addresses to answer on, in the file `[[listeners]]`.
+    pub listeners: Vec<Listener>,
+    /// Further teams in this process, in the file `[[teams]]`.
+    #[serde(rename = "teams")]
+    pub additional_teams: Vec<Team>,
+}
+
+/// One server name that this process serves, with its own users, rooms and signing key.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Team {
+    pub server_name: OwnedServerName,
+    /// As [`Config::public_base_url`].
+    #[serde(default)]
+    pub public_base_url: Option<Url>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Storage {
+    pub engine: EngineKind,
+    /// Bytes of the engine's own cache.
+    #[serde(deserialize_with = "units::bytes")]
+    pub cache: u64,
+}
+
+/// What holds the rows. `memory` forgets everything at the end: it is for tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    Sled,
+    Fjall,
+    Memory,
+}
+
+/// Upper limits in bytes of what is kept decoded in memory, for all teams together.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cache {
+    #[serde(deserialize_with = "units::bytes")]
+    pub events: u64,
+    #[serde(deserialize_with = "units::bytes")]
+    pub state: u64,
+}
+
+/// Who may create an account.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Registration {
+    pub open: OpenRegistration,
+    /// Whoever has one may register, also where registration is not open.
+    pub tokens: Vec<RegistrationToken>,
+    /// Lets an administrator's script register accounts (`/_synapse/admin/v1/register`).
+    pub shared_secret: Option<Secret>,
+    /// A policy that must be accepted before an account is made.
+    pub terms: Option<Terms>,
+    /// Accounts without a name and password, which can only look.
+    pub guests: bool,
+}
+
+/// From where an account can be made without a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OpenRegistration {
+    Never,
+    /// Only for requests that come from this machine.
+    Loopback,
+    Anyone,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistrationToken {
+    /// 1 to 64 characters of `A-Z a-z 0-9 . _ ~ -`.
+    pub token: Secret,
+    /// How many accounts may be made with it; without a number any.
+    #[serde(default)]
+    pub uses_allowed: Option<u64>,
+    /// Milliseconds since the epoch; in the file a TOML date.
+    #[serde(default, deserialize_with = "units::date")]
+    pub expires: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    pub name: String,
+    pub url: Url,
+    pub version: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sessions {
+    /// How long an access token lives if the client asked for refresh tokens; others live until
+    /// the user logs out.
+    #[serde(deserialize_with = "units::duration")]
+    pub access_token_lifetime: Duration,
+}
+
+/// Argon2id. A stronger setting applies to passwords that are set from then on.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PasswordHash {
+    /// KiB of memory for one hash.
+    pub memory: u32,
+    pub iterations: u32,
+    pub parallelism: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of a request that is not an upload.
+    #[serde(deserialize_with = "units::bytes")]
+    pub request_body: u64,
+    /// Bytes of one uploaded file.
+    #[serde(deserialize_with = "units::bytes")]
+    pub upload: u64,
+    /// How long a `/sync` may wait for news, whatever the client asks for.
+    #[serde(deserialize_with = "units::duration")]
+    pub sync_wait: Duration,
+    /// How long a stop waits for the requests that were accepted.
+    #[serde(deserialize_with = "units::duration")]
+    pub stop_wait: Duration,
+}
+
+/// Connections that this server opens: federation, push gateways, application services.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Outgoing {
+    /// PEM files with certificate authorities to trust beside the public ones.
+    pub certificate_authorities: Vec<PathBuf>,
+    /// Never connected to, whatever a name resolves to. A list in the file replaces the default.
+    #[serde(deserialize_with = "units::ranges")]
+    pub denied_ranges: Vec<IpNet>,
+    /// Exceptions from `denied_ranges`.
+    #[serde(deserialize_with = "units::ranges")]
+    pub allowed_ranges: Vec<IpNet>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Presence {
+    pub enabled: bool,
+}
+
+/// What `/.well-known/matrix/support` tells people who look for help.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Support {
+    pub page: Option<Url>,
+    pub contacts: Vec<Contact>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    pub role: ContactRole,
+    #[serde(default)]
+    pub matrix_id: Option<OwnedUserId>,
+    #[serde(default)]
+    pub email: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContactRole {
+    Admin,
+    Security,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// A `tracing` filter: `info`, or `info,kith_homeserver::sync=debug`.
+    pub filter: String,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Where Prometheus reads `/metrics`; nowhere without an address. Keep it off the internet.
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Port 0 takes any free port.
+    pub address: SocketAddr,
+    /// HTTPS with this certificate; plain HTTP without.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    #[serde(default = "defaults::serves")]
+    pub serves: Vec<Serves>,
+    /// Skipped with a warning if this machine does not have the address (no IPv6, for example).
+    #[serde(default)]
+    pub optional: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file: the certificate, followed by its intermediates.
+    pub certificate: PathBuf,
+    /// PEM file.
+    pub key: PathBuf,
+}
+
+/// A part of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Serves {
+    Client,
+    Federation,
+}
+
+impl Config {
+    /// All teams, the first one first, each with its public base URL filled in.
+    pub fn teams(&self) -> Vec<Team> {
+        let first = Team {
+            server_name: self.server_name.clone(),
+            public_base_url: self.public_base_url.clone(),
+        };
+        std::iter::once(&first)
+            .chain(&self.additional_teams)
+            .map(|team| Team {
+                public_base_url: Some(self.base_url(team)),
+                ..team.clone()
+            })
+            .collect()
+    }
+
+    fn base_url(&self, team: &Team) -> Url {
+        if let Some(url) = &team.public_base_url {
+            return url.clone();
+        }
+        let name = &team.server_name;
+        let local = name.host() == "localhost" || name.is_ip_literal();
+        let text = match self.listeners.first() {
+            Some(listener) if local => {
+                let scheme = if listener.tls.is_some() {
+                    "https"
+                } else {
+                    "http"
+                };
+                let port = name.port().unwrap_or(listener.address.port());
+                format!("{scheme}://{}:{port}", name.host())
+            }
+            _ => format!("https://{name}"),
+        };
+        Url::parse(&text).expect("a server name is a host and a port")
+    }
+}
+
+#[cfg(test)]
+mod tests;
