@@ -280,10 +280,7 @@ impl Config {
         };
         std::iter::once(&first)
             .chain(&self.additional_teams)
-            .map(|team| Team {
-                public_base_url: Some(self.base_url(team)),
-                ..team.clone()
-            })
+            .map(|team| Team { public_base_url: Some(self.base_url(team)), ..team.clone() })
             .collect()
     }
 
@@ -295,11 +292,7 @@ impl Config {
         let local = name.host() == "localhost" || name.is_ip_literal();
         let text = match self.listeners.first() {
             Some(listener) if local => {
-                let scheme = if listener.tls.is_some() {
-                    "https"
-                } else {
-                    "http"
-                };
+                let scheme = if listener.tls.is_some() { "https" } else { "http" };
                 let port = name.port().unwrap_or(listener.address.port());
                 format!("{scheme}://{}:{port}", name.host())
             }

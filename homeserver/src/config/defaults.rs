@@ -92,19 +92,13 @@ pub(super) fn serves() -> Vec<Serves> {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self {
-            engine: EngineKind::Sled,
-            cache: 64 * MIB,
-        }
+        Self { engine: EngineKind::Sled, cache: 64 * MIB }
     }
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self {
-            events: 32 * MIB,
-            state: 32 * MIB,
-        }
+        Self { events: 32 * MIB, state: 32 * MIB }
     }
 }
 
@@ -122,20 +116,14 @@ impl Default for Registration {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self {
-            access_token_lifetime: Duration::from_secs(3600),
-        }
+        Self { access_token_lifetime: Duration::from_secs(3600) }
     }
 }
 
 impl Default for PasswordHash {
     /// OWASP's recommendation for Argon2id: 19 MiB, two passes, one lane.
     fn default() -> Self {
-        Self {
-            memory: 19 * 1024,
-            iterations: 2,
-            parallelism: 1,
-        }
+        Self { memory: 19 * 1024, iterations: 2, parallelism: 1 }
     }
 }
 
@@ -169,9 +157,6 @@ impl Default for Presence {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            filter: "info".to_owned(),
-            json: false,
-        }
+        Self { filter: "info".to_owned(), json: false }
     }
 }

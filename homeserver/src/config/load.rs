@@ -19,11 +19,7 @@ pub enum ConfigError {
     #[error("cannot read {}: {error}", path.display())]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{}, line {line}: {message}", path.display())]
-    File {
-        path: PathBuf,
-        line: usize,
-        message: String,
-    },
+    File { path: PathBuf, line: usize, message: String },
     #[error("environment variable {variable}: {message}")]
     Environment { variable: String, message: String },
     /// One line for each problem.
@@ -46,10 +42,8 @@ impl Config {
         };
         let path = path.unwrap_or(Path::new("kith.toml"));
         let from_file = parse(path, &text)?;
-        let variables: Vec<_> = environment
-            .into_iter()
-            .filter(|(name, _)| name.starts_with(PREFIX))
-            .collect();
+        let variables: Vec<_> =
+            environment.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
         let config = if variables.is_empty() {
             from_file
         } else {
@@ -61,10 +55,8 @@ impl Config {
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
-        path: path.to_owned(),
-        error,
-    })
+    std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })
 }
 
 /// toml's own message would show the line itself, which may hold a secret.
@@ -91,12 +83,7 @@ struct Variable {
 impl Variable {
     fn new((name, text): (String, String)) -> Self {
         let value = parse_value(&text).unwrap_or_else(|| Value::String(text.clone()));
-        Self {
-            name,
-            text,
-            value,
-            failure: None,
-        }
+        Self { name, text, value, failure: None }
     }
 }
 
@@ -139,9 +126,7 @@ fn build(file: &Table, variables: &[Variable], without: Option<usize>) -> Result
         set(&mut table, &path, variable.value.clone())
             .ok_or_else(|| format!("{} is no section", path[..path.len() - 1].join(".")))?;
     }
-    table
-        .try_into()
-        .map_err(|error: toml::de::Error| error.message().to_owned())
+    table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())
 }
 
 fn parse_value(text: &str) -> Option<Value> {
@@ -153,10 +138,8 @@ fn set(table: &mut Table, path: &[&str], value: Value) -> Option<()> {
     let (last, sections) = path.split_last()?;
     let mut table = table;
     for section in sections {
-        table = table
-            .entry(*section)
-            .or_insert_with(|| Value::Table(Table::new()))
-            .as_table_mut()?;
+        table =
+            table.entry(*section).or_insert_with(|| Value::Table(Table::new())).as_table_mut()?;
     }
     table.insert((*last).to_owned(), value);
     Some(())

@@ -7,9 +7,8 @@ const EXAMPLE: &str = include_str!("../../../docs/kith.toml");
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(text.as_bytes()).expect("written");
-    let environment = environment
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let environment =
+        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Config::load(Some(file.path()), environment).map_err(|error| {
         let path = file.path().display().to_string();
         error.to_string().replace(&path, "kith.toml")
@@ -64,24 +63,13 @@ fn an_unknown_key_is_an_error_that_names_key_and_line() {
     for (text, key, line) in [
         ("[registration]\nopen = \"never\"\nopne = 1", "opne", 3),
         ("[rate_limits]\nlogins = \"off\"", "logins", 2),
-        (
-            "[rate_limits.login]\nper_second = 1.0\nburst = 1\nper_minute = 1",
-            "per_minute",
-            4,
-        ),
+        ("[rate_limits.login]\nper_second = 1.0\nburst = 1\nper_minute = 1", "per_minute", 4),
         ("\n[[teams]]\nserver_name = \"a\"\nkey = 1", "key", 4),
-        (
-            "[[listeners]]\naddress = \"[::1]:80\"\nserve = []",
-            "serve",
-            3,
-        ),
+        ("[[listeners]]\naddress = \"[::1]:80\"\nserve = []", "serve", 3),
         ("[loging]", "loging", 1),
     ] {
         let error = load(text, &[]).expect_err(text);
-        assert!(
-            error.contains(&format!("unknown field `{key}`")),
-            "{text}: {error}"
-        );
+        assert!(error.contains(&format!("unknown field `{key}`")), "{text}: {error}");
         assert!(error.contains(&format!("line {line}:")), "{text}: {error}");
     }
 }
@@ -98,11 +86,7 @@ fn a_wrong_value_names_its_line_and_what_is_expected() {
         ),
         ("[limits]\nupload = \"5 apples\"", 2, "50 MiB"),
         ("[limits]\nstop_wait = 5", 2, "expected a string"),
-        (
-            "[rate_limits]\nlogin = \"slow\"",
-            2,
-            "expected \"off\" or { per_second",
-        ),
+        ("[rate_limits]\nlogin = \"slow\"", 2, "expected \"off\" or { per_second"),
         ("trusted_proxies = [\"proxy\"]", 1, "10.0.0.7"),
         ("[storage]\nengine = \"redb\"", 2, "`sled`"),
         ("a = [", 1, ""),
@@ -141,15 +125,9 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(config.registration.open, OpenRegistration::Anyone);
     let token = &config.registration.tokens[0];
     assert_eq!(token.token.expose(), "abc");
-    assert_eq!(
-        (token.uses_allowed, token.expires),
-        (Some(3), Some(1_801_389_600_000))
-    );
+    assert_eq!((token.uses_allowed, token.expires), (Some(3), Some(1_801_389_600_000)));
     assert_eq!(config.rate_limits.login, RateLimit::Off);
-    let join = RateLimit::On {
-        per_second: 2.0,
-        burst: 7,
-    };
+    let join = RateLimit::On { per_second: 2.0, burst: 7 };
     assert_eq!(config.rate_limits.join, join);
     assert_eq!(config.trusted_proxies[0].to_string(), "10.0.0.0/8");
     assert_eq!(config.limits.upload, 7 << 20);
@@ -172,21 +150,14 @@ fn text_in_a_variable_needs_no_quotes() {
 #[test]
 fn a_wrong_variable_is_an_error_that_names_it() {
     for (variable, value, part) in [
-        (
-            "KITH_SERVRE_NAME",
-            "a.example",
-            "unknown field `servre_name`",
-        ),
+        ("KITH_SERVRE_NAME", "a.example", "unknown field `servre_name`"),
         ("KITH_LOG__JSON", "perhaps", "expected a boolean"),
         ("KITH_RATE_LIMITS__JOIN__BURST", "7", "per_second"),
         ("KITH_SERVER_NAME__LENGTH", "7", "expected"),
         ("KITH_LISTENERS", "[{ address = \"nowhere\" }]", "address"),
     ] {
         let error = with(&[(variable, value)]).expect_err(variable);
-        assert!(
-            error.starts_with(&format!("environment variable {variable}:")),
-            "{error}"
-        );
+        assert!(error.starts_with(&format!("environment variable {variable}:")), "{error}");
         assert!(error.contains(part), "{variable}: {error}");
     }
 }
@@ -250,10 +221,7 @@ fn settings_that_make_no_sense_are_all_named() {
 fn a_missing_file_is_an_error_that_names_it() {
     let error = Config::load(Some(Path::new("/nowhere/kith.toml")), []);
     let error = error.expect_err("no such file").to_string();
-    assert!(
-        error.starts_with("cannot read /nowhere/kith.toml"),
-        "{error}"
-    );
+    assert!(error.starts_with("cannot read /nowhere/kith.toml"), "{error}");
 }
 
 #[test]
@@ -291,10 +259,7 @@ fn private_networks_are_denied_by_default() {
     let outgoing = Outgoing::default();
     let denied = |ip: &str| {
         let ip: std::net::IpAddr = ip.parse().expect("an address");
-        outgoing
-            .denied_ranges
-            .iter()
-            .any(|range| range.contains(&ip))
+        outgoing.denied_ranges.iter().any(|range| range.contains(&ip))
     };
     for ip in [
         "127.0.0.1",

@@ -95,9 +95,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
 
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     Some((number.parse().ok()?, unit.trim_start()))
 }
@@ -117,9 +115,7 @@ pub(super) fn ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<I
 }
 
 fn parse_range(text: &str) -> Option<IpNet> {
-    text.parse()
-        .ok()
-        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// Milliseconds since the epoch from a TOML date: `2027-01-31` (its first moment in UTC),
@@ -147,14 +143,8 @@ fn milliseconds(moment: &toml::value::Datetime) -> Option<u64> {
         Some(toml::value::Offset::Custom { minutes }) => i64::from(minutes) * 60,
         Some(toml::value::Offset::Z) | None => 0,
     };
-    let days = days_since_epoch(
-        i64::from(date.year),
-        i64::from(date.month),
-        i64::from(date.day),
-    );
-    u64::try_from(days * 86_400 + time_of_day - offset)
-        .ok()?
-        .checked_mul(1000)
+    let days = days_since_epoch(i64::from(date.year), i64::from(date.month), i64::from(date.day));
+    u64::try_from(days * 86_400 + time_of_day - offset).ok()?.checked_mul(1000)
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar; years begin in March, so that the leap day is

@@ -26,11 +26,7 @@ impl Config {
         self.check_listeners(&mut problems);
         self.check_registration(&mut problems);
         self.check_numbers(&mut problems);
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigError::Invalid(problems))
-        }
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }
 
     /// What is allowed and probably not meant.
@@ -50,18 +46,14 @@ impl Config {
 
     /// Whether only this machine can connect.
     pub fn is_loopback_only(&self) -> bool {
-        self.listeners
-            .iter()
-            .all(|listener| listener.address.ip().is_loopback())
+        self.listeners.iter().all(|listener| listener.address.ip().is_loopback())
     }
 
     fn check_teams(&self, problems: &mut Vec<String>) {
         let mut names = HashSet::new();
         let first = (&self.server_name, &self.public_base_url);
-        let others = self
-            .additional_teams
-            .iter()
-            .map(|team| (&team.server_name, &team.public_base_url));
+        let others =
+            self.additional_teams.iter().map(|team| (&team.server_name, &team.public_base_url));
         for (name, url) in std::iter::once(first).chain(others) {
             // Names are compared without regard to case; two of one spelling would share a host.
             if !names.insert(name.as_str().to_lowercase()) {
