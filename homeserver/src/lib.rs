@@ -1,3 +1,17 @@
 //! Kith, a Matrix homeserver for teams.
+//!
+//! The order of the modules is a rule: a later one may use an earlier one, never the other way
+//! round. [`api`] alone knows HTTP; see the workspace README for the picture of the layers.
 
 pub mod config;
+pub mod team;
+pub mod locks;
+pub mod random;
+
+pub mod users;
+pub mod devices;
+pub mod room;
+
+pub mod app;
+pub mod api;
+pub mod server;

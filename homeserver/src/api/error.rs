@@ -1,0 +1,165 @@
+//! Which status and errcode does each error become? Nowhere else are they chosen.
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use ruma::api::error::{DeserializationError, FromHttpRequestError};
+use serde_json::{Map, Value};
+
+use crate::devices::AuthenticationError;
+
+/// An error response: `{"errcode": ..., "error": ...}` and what the errcode adds to it.
+/// [Spec](https://spec.matrix.org/latest/client-server-api/#standard-error-response)
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    body: Map<String, Value>,
+    retry_after_ms: Option<u64>,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, errcode: &str, message: impl Into<String>) -> Self {
+        let mut body = Map::new();
+        body.insert("errcode".to_owned(), errcode.into());
+        body.insert("error".to_owned(), message.into().into());
+        Self { status, body, retry_after_ms: None }
+    }
+
+    /// Adds a field beside `errcode` and `error`.
+    #[must_use]
+    pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.body.insert(field.to_owned(), value.into());
+        self
+    }
+
+    /// A response of another shape than the standard error: what is still to do of a user-interactive
+    /// authentication.
+    pub fn uiaa(body: Map<String, Value>) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, body, retry_after_ms: None }
+    }
+
+    pub fn unrecognized() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "M_UNRECOGNIZED", "Unrecognized request")
+    }
+
+    pub fn wrong_method() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "M_UNRECOGNIZED", "Wrong method for this path")
+    }
+
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "M_NOT_FOUND", message)
+    }
+
+    pub fn bad_json(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "M_BAD_JSON", message)
+    }
+
+    pub fn not_json(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "M_NOT_JSON", message)
+    }
+
+    pub fn invalid_param(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", message)
+    }
+
+    pub fn missing_param(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "M_MISSING_PARAM", message)
+    }
+
+    pub fn missing_token() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN", "Missing access token")
+    }
+
+    pub fn unknown_token(soft_logout: bool) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN", "Unknown access token")
+            .with("soft_logout", soft_logout)
+    }
+
+    pub fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE", "The request is too large")
+    }
+
+    pub fn limit_exceeded(retry_after_ms: u64) -> Self {
+        let mut error =
+            Self::new(StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED", "Too many requests")
+                .with("retry_after_ms", retry_after_ms);
+        error.retry_after_ms = Some(retry_after_ms);
+        error
+    }
+
+    /// Logs the cause, which the client does not see.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "a request failed on our side");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "M_UNKNOWN", "Internal server error")
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(Value::Object(self.body))).into_response();
+        if let Some(ms) = self.retry_after_ms {
+            // Whole seconds, rounded up: a client that waits this long finds the limit lifted.
+            let seconds = HeaderValue::from(ms.div_ceil(1000));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+impl From<kith_store::Error> for ApiError {
+    fn from(error: kith_store::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<AuthenticationError> for ApiError {
+    fn from(error: AuthenticationError) -> Self {
+        match error {
+            AuthenticationError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
+            AuthenticationError::Locked => {
+                Self::new(StatusCode::UNAUTHORIZED, "M_USER_LOCKED", error.to_string())
+                    .with("soft_logout", true)
+            }
+            AuthenticationError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// What ruma says of a request that does not have the endpoint's shape.
+impl From<FromHttpRequestError> for ApiError {
+    fn from(error: FromHttpRequestError) -> Self {
+        match error {
+            FromHttpRequestError::MethodMismatch { .. } => Self::wrong_method(),
+            FromHttpRequestError::Deserialization(error) => error.into(),
+            other => Self::invalid_param(other.to_string()),
+        }
+    }
+}
+
+impl From<DeserializationError> for ApiError {
+    fn from(error: DeserializationError) -> Self {
+        match error {
+            DeserializationError::Utf8(error) => Self::not_json(error.to_string()),
+            DeserializationError::Json(error) => error.into(),
+            DeserializationError::Ident(error) => Self::invalid_param(error.to_string()),
+            DeserializationError::Query(error) => Self::invalid_param(error.to_string()),
+            other => Self::invalid_param(other.to_string()),
+        }
+    }
+}
+
+impl From<serde_json::Error> for ApiError {
+    fn from(error: serde_json::Error) -> Self {
+        if error.is_data() {
+            Self::bad_json(error.to_string())
+        } else {
+            Self::not_json(error.to_string())
+        }
+    }
+}

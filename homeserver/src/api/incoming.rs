@@ -1,0 +1,178 @@
+//! How does an HTTP request become a typed one, and a typed answer an HTTP response?
+
+use std::{future::Future, net::IpAddr, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{FromRef, FromRequest, FromRequestParts, RawPathParams, Request},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, on},
+};
+use http::request::Parts;
+use http_body_util::{BodyExt, Limited};
+use ruma::api::{
+    IncomingRequest, IncomingRequestExt, OutgoingResponseExt, auth_scheme::AuthScheme,
+    path_builder::PathBuilder,
+};
+
+use super::{ApiError, authenticate::Authenticate};
+use crate::app::App;
+
+/// One part of the team's [`App`]: a handler asks for those that it uses.
+pub struct State<T>(pub T);
+
+impl<S: Sync, T: FromRef<App>> FromRequestParts<S> for State<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(Self(T::from_ref(app(parts)?)))
+    }
+}
+
+/// The address that the request came from, behind trusted proxies the one they name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let address = parts.extensions.get::<Self>().copied();
+        address.ok_or_else(|| ApiError::internal("a request without an address"))
+    }
+}
+
+/// A request of the endpoint `R` and who makes it, as the endpoint's own authentication scheme says.
+pub struct Incoming<R: IncomingRequest<Authentication: Authenticate>> {
+    pub requester: <R::Authentication as Authenticate>::Requester,
+    pub request: R,
+}
+
+impl<S, R> FromRequest<S> for Incoming<R>
+where
+    S: Sync,
+    R: IncomingRequest<Authentication: Authenticate>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let arguments = RawPathParams::from_request_parts(&mut parts, &())
+            .await
+            .map_err(|error| ApiError::invalid_param(error.to_string()))?;
+        let mut arguments: Vec<&str> = arguments.iter().map(|(_, value)| value).collect();
+        // A route without its last parameter means the empty one: `/state/m.room.name`.
+        arguments.resize(parameter_count::<R>().max(arguments.len()), "");
+
+        let app = Arc::clone(app(&parts)?);
+        let body = read_body(body, app.team.config().limits.request_body).await?;
+        let mut request = http::Request::new(&body[..]);
+        *request.method_mut() = parts.method;
+        *request.uri_mut() = parts.uri;
+        *request.headers_mut() = parts.headers;
+
+        let credentials = R::Authentication::extract_authentication(&request)
+            .map_err(<R::Authentication as Authenticate>::missing)?;
+        let requester = R::Authentication::authenticate(&app, credentials).await?;
+        let request = R::try_from_http_request(request, &arguments)?;
+        Ok(Self { requester, request })
+    }
+}
+
+fn app(parts: &Parts) -> Result<&Arc<App>, ApiError> {
+    let app = parts.extensions.get::<Arc<App>>();
+    app.ok_or_else(|| ApiError::internal("a request without a team"))
+}
+
+async fn read_body(body: Body, limit: u64) -> Result<Bytes, ApiError> {
+    match Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(ApiError::too_large()),
+        Err(error) => Err(ApiError::not_json(format!("The body cannot be read: {error}"))),
+    }
+}
+
+fn parameter_count<R: IncomingRequest>() -> usize {
+    R::PATH_BUILDER.all_paths().next().map_or(0, |path| path.matches('{').count())
+}
+
+/// A handler of one endpoint: some parts of the application, then [`Incoming`].
+pub trait Handler<Arguments>: Sized {
+    /// Adds the endpoint under every path that ruma knows for it.
+    fn add_to(self, router: Router) -> Router;
+    /// Adds it under one more path; parameters missing there are empty.
+    fn add_at(self, router: Router, path: &str) -> Router;
+}
+
+/// So that the router reads as a table of contents.
+pub trait RouterExt {
+    fn endpoint<Arguments>(self, handler: impl Handler<Arguments>) -> Self;
+    fn endpoint_at<Arguments>(self, path: &str, handler: impl Handler<Arguments>) -> Self;
+}
+
+impl RouterExt for Router {
+    fn endpoint<Arguments>(self, handler: impl Handler<Arguments>) -> Self {
+        handler.add_to(self)
+    }
+    fn endpoint_at<Arguments>(self, path: &str, handler: impl Handler<Arguments>) -> Self {
+        handler.add_at(self, path)
+    }
+}
+
+macro_rules! handler {
+    ($($part:ident)*) => {
+        impl<R, F, Answer, $($part,)*> Handler<(R, Answer, $($part,)*)> for F
+        where
+            R: IncomingRequest<Authentication: Authenticate> + Send + 'static,
+            F: Fn($($part,)* Incoming<R>) -> Answer + Clone + Send + Sync + 'static,
+            Answer: Future<Output = Result<R::OutgoingResponse, ApiError>> + Send + 'static,
+            $($part: FromRequestParts<()> + Send + 'static,)*
+        {
+            fn add_to(self, mut router: Router) -> Router {
+                for path in R::PATH_BUILDER.all_paths() {
+                    router = self.clone().add_at(router, path);
+                }
+                router
+            }
+
+            #[allow(non_snake_case, reason = "the type parameters name the arguments")]
+            fn add_at(self, router: Router, path: &str) -> Router {
+                let method = MethodFilter::try_from(R::METHOD).expect("ruma uses standard methods");
+                let handler = move |$($part: $part,)* incoming: Incoming<R>| {
+                    let answer = self($($part,)* incoming);
+                    async move { respond(answer.await) }
+                };
+                router.route(&numbered(path), on(method, handler))
+            }
+        }
+    };
+}
+handler!();
+handler!(A);
+handler!(A B);
+handler!(A B C);
+handler!(A B C D);
+handler!(A B C D E);
+handler!(A B C D E G);
+
+/// Parameters are named by their place: the router refuses two names for one place, and ruma's
+/// endpoints do not always agree.
+fn numbered(path: &str) -> String {
+    let mut parts = path.split('{');
+    let mut numbered = parts.next().unwrap_or_default().to_owned();
+    for (n, part) in parts.enumerate() {
+        let rest = part.split_once('}').map_or("", |(_, rest)| rest);
+        numbered.push_str(&format!("{{{n}}}{rest}"));
+    }
+    numbered
+}
+
+fn respond(answer: Result<impl OutgoingResponseExt, ApiError>) -> Response {
+    let answer = answer
+        .and_then(|answer| answer.try_into_http_response::<Vec<u8>>().map_err(ApiError::internal));
+    match answer {
+        Ok(response) => response.map(Body::from),
+        Err(error) => error.into_response(),
+    }
+}

@@ -1,0 +1,38 @@
+//! What does one team consist of? Its parts, built in the order in which they use each other.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use kith_store::Store;
+use ruma::OwnedServerName;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    devices::Sessions,
+    room::Rooms,
+    team::{Team, TeamError},
+};
+
+/// One team: a server name with its own key, users, rooms and media.
+#[derive(Clone, FromRef)]
+pub struct App {
+    pub team: Team,
+    pub store: Store,
+    pub sessions: Sessions,
+    pub rooms: Rooms,
+}
+
+impl App {
+    pub async fn open(
+        server_name: OwnedServerName,
+        config: Arc<Config>,
+        store: Store,
+        stopping: CancellationToken,
+    ) -> Result<Self, TeamError> {
+        let team = Team::open(server_name, config, &store, stopping).await?;
+        let sessions = Sessions::new(store.clone());
+        let rooms = Rooms::new(team.clone(), store.clone());
+        Ok(Self { team, store, sessions, rooms })
+    }
+}

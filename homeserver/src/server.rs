@@ -1,0 +1,221 @@
+//! How do teams and listeners become one running server, and how does it stop?
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    serve::ListenerExt,
+};
+use http::{HeaderMap, header};
+use kith_store::{Batch, Database, engine, tables};
+use ruma::OwnedServerName;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::{catch_panic::CatchPanicLayer, cors};
+
+use crate::{
+    api::{self, ApiError, incoming::ClientAddress},
+    app::App,
+    config::Config,
+    team::TeamError,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {error}")]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error(transparent)]
+    Store(#[from] kith_store::Error),
+    #[error(transparent)]
+    Team(#[from] TeamError),
+}
+
+/// The teams of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    config: Arc<Config>,
+    database: Arc<Database>,
+    /// By the lower-case host name of their requests: the server name, and its host alone.
+    teams: HashMap<String, Arc<App>>,
+    /// Serves requests for any other host name, as for an IP address.
+    default: Arc<App>,
+}
+
+/// A server that answers. Stop it, or its listeners go on until the runtime ends.
+pub struct RunningServer {
+    pub server: Server,
+    /// In the order of the configuration's listeners, with the ports that were really given.
+    pub addresses: Vec<SocketAddr>,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Opens the database and every team, then listens.
+    pub async fn start(config: Config) -> Result<RunningServer, StartError> {
+        let config = Arc::new(config);
+        let stopping = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let mut listeners = Vec::new();
+        for listener in &config.listeners {
+            let address = listener.address;
+            let bound = TcpListener::bind(address).await;
+            listeners.push(bound.map_err(|error| StartError::Listen { address, error })?);
+        }
+        let server = Self::open(Arc::clone(&config), &stopping).await?;
+        let mut addresses = Vec::new();
+        for listener in listeners {
+            addresses.push(listener.local_addr().map_err(kith_store::Error::from)?);
+            tasks.spawn(serve(listener, server.router(), stopping.clone()));
+        }
+        tasks.close();
+        Ok(RunningServer { server, addresses, stopping, tasks })
+    }
+
+    async fn open(config: Arc<Config>, stopping: &CancellationToken) -> Result<Self, StartError> {
+        let engine = Arc::new(engine::memory::Memory::default());
+        let database = Database::open(engine)?;
+        let mut teams = HashMap::new();
+        let mut default = None;
+        for team in config.teams() {
+            let name = &team.server_name;
+            let app = Arc::new(open_team(&database, &config, name, stopping).await?);
+            default.get_or_insert_with(|| Arc::clone(&app));
+            teams.insert(name.host().to_lowercase(), Arc::clone(&app));
+            teams.insert(name.as_str().to_lowercase(), app);
+        }
+        let default = default.expect("a configuration names at least one team");
+        Ok(Self(Arc::new(Inner { config, database, teams, default })))
+    }
+
+    /// The team that a request for this host is for.
+    fn team(&self, host: &str) -> &Arc<App> {
+        let host = host.to_lowercase();
+        let without_port = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host);
+        let teams = &self.0.teams;
+        teams.get(&host).or_else(|| teams.get(without_port)).unwrap_or(&self.0.default)
+    }
+
+    /// The team with this server name, if it is one of ours.
+    pub fn app(&self, server_name: &str) -> Option<&Arc<App>> {
+        self.0.teams.get(&server_name.to_lowercase())
+    }
+
+    pub fn database(&self) -> &Arc<Database> {
+        &self.0.database
+    }
+
+    fn router(&self) -> Router {
+        api::router()
+            .layer(CatchPanicLayer::custom(|_| {
+                ApiError::internal("a handler panicked").into_response()
+            }))
+            .layer(from_fn_with_state(self.clone(), choose_team))
+            .layer(cors())
+    }
+}
+
+impl RunningServer {
+    /// Takes no new request, answers those it has, and closes the database.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        self.tasks.wait().await;
+        self.server.0.database.close().await;
+    }
+}
+
+async fn open_team(
+    database: &Arc<Database>,
+    config: &Arc<Config>,
+    name: &OwnedServerName,
+    stopping: &CancellationToken,
+) -> Result<App, StartError> {
+    let system = database.team(0).await?;
+    let number = match system.get(&tables::TEAMS, &name.to_string()).await? {
+        Some(number) => number,
+        None => {
+            let teams = system.scan(&tables::TEAMS, kith_store::Scan::all()).await?;
+            let number = teams.iter().map(|(_, number)| number + 1).max().unwrap_or(1);
+            let mut batch = Batch::new();
+            batch.expect(&tables::TEAMS, &name.to_string(), None);
+            batch.put(&tables::TEAMS, &name.to_string(), &number);
+            system.commit(batch).await?;
+            number
+        }
+    };
+    let store = database.team(number).await?;
+    Ok(App::open(name.clone(), Arc::clone(config), store, stopping.clone()).await?)
+}
+
+async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+    let listener = listener.tap_io(|stream| {
+        // A response that waits for more to send is a message that arrives late.
+        let _ = stream.set_nodelay(true);
+    });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned());
+    if let Err(error) = served.await {
+        tracing::error!(%error, "a listener failed");
+    }
+}
+
+/// Puts the team and the client's address into the request.
+async fn choose_team(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let app = Arc::clone(server.team(host.unwrap_or_default()));
+    let address = client_address(&server.0.config, peer.ip(), request.headers());
+    request.extensions_mut().insert(app);
+    request.extensions_mut().insert(ClientAddress(address));
+    next.run(request).await
+}
+
+/// What a trusted proxy says, else the peer itself: the last address in `X-Forwarded-For` that is
+/// not a trusted proxy's.
+fn client_address(config: &Config, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    if !trusted(config, peer) {
+        return peer;
+    }
+    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
+    let addresses: Vec<IpAddr> =
+        forwarded.flat_map(|list| list.split(',')).filter_map(|a| a.trim().parse().ok()).collect();
+    let client = addresses.iter().rev().find(|address| !trusted(config, **address));
+    client.or(addresses.first()).copied().unwrap_or(peer)
+}
+
+fn trusted(config: &Config, address: IpAddr) -> bool {
+    config.trusted_proxies.iter().any(|range| range.contains(&address))
+}
+
+/// Any web page may call the API; tokens are never in cookies.
+/// [Spec](https://spec.matrix.org/latest/client-server-api/#web-browser-clients)
+fn cors() -> cors::CorsLayer {
+    use http::Method;
+    cors::CorsLayer::new()
+        .allow_origin(cors::Any)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS])
+        .allow_headers([
+            header::ORIGIN,
+            header::ACCEPT,
+            header::CONTENT_TYPE,
+            header::AUTHORIZATION,
+            http::HeaderName::from_static("x-requested-with"),
+        ])
+        .expose_headers([http::HeaderName::from_static("retry-after")])
+        .max_age(std::time::Duration::from_secs(86_400))
+}

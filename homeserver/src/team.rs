@@ -1,0 +1,110 @@
+//! Who are we? The identity of one team: its server name, signing key and settings.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kith_store::{Batch, Store, tables};
+use ruma::{OwnedServerName, ServerName, UserId, signatures::Ed25519KeyPair};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+
+/// What every part of a team's [`App`](crate::app::App) may know. Cheap to clone.
+#[derive(Clone)]
+pub struct Team(Arc<Inner>);
+
+struct Inner {
+    server_name: OwnedServerName,
+    signing_key: Ed25519KeyPair,
+    snapshot_key: [u8; 32],
+    config: Arc<Config>,
+    stopping: CancellationToken,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TeamError {
+    #[error("the team's signing key cannot be read: {0}")]
+    SigningKey(String),
+    #[error(transparent)]
+    Store(#[from] kith_store::Error),
+}
+
+impl Team {
+    /// Loads the team's secrets, making them at its first start.
+    pub async fn open(
+        server_name: OwnedServerName,
+        config: Arc<Config>,
+        store: &Store,
+        stopping: CancellationToken,
+    ) -> Result<Self, TeamError> {
+        let stored = store.get(&tables::SECRETS, &"signing_key".to_owned()).await?;
+        let (key, version) = match stored {
+            Some(row) => split_signing_key(&row)?,
+            None => make_signing_key(store).await?,
+        };
+        let signing_key = Ed25519KeyPair::from_der(&key, version)
+            .map_err(|error| TeamError::SigningKey(error.to_string()))?;
+        let snapshot_key = secret(store, "snapshot_key").await?;
+        Ok(Self(Arc::new(Inner { server_name, signing_key, snapshot_key, config, stopping })))
+    }
+
+    pub fn server_name(&self) -> &ServerName {
+        &self.0.server_name
+    }
+
+    pub fn signing_key(&self) -> &Ed25519KeyPair {
+        &self.0.signing_key
+    }
+
+    pub fn snapshot_key(&self) -> [u8; 32] {
+        self.0.snapshot_key
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Cancelled when the server stops: whoever waits for something should answer now.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
+    }
+
+    /// Whether the user's account is on this server.
+    pub fn is_ours(&self, user_id: &UserId) -> bool {
+        user_id.server_name() == self.server_name()
+    }
+}
+
+/// The row is the key's version, a NUL, and the key in PKCS#8 DER.
+fn split_signing_key(row: &Bytes) -> Result<(Vec<u8>, String), TeamError> {
+    let at = row.iter().position(|byte| *byte == 0);
+    let (version, key) = at
+        .and_then(|at| Some((std::str::from_utf8(&row[..at]).ok()?, &row[at + 1..])))
+        .ok_or_else(|| TeamError::SigningKey("malformed row".to_owned()))?;
+    Ok((key.to_vec(), version.to_owned()))
+}
+
+async fn make_signing_key(store: &Store) -> Result<(Vec<u8>, String), TeamError> {
+    let key = Ed25519KeyPair::generate().to_vec();
+    let version = crate::random::random_string(6);
+    let row = [version.as_bytes(), &[0], &key].concat();
+    let mut batch = Batch::new();
+    batch.put(&tables::SECRETS, &"signing_key".to_owned(), &Bytes::from(row));
+    store.commit(batch).await?;
+    Ok((key, version))
+}
+
+/// A random secret of 32 bytes with this name.
+async fn secret(store: &Store, name: &str) -> Result<[u8; 32], kith_store::Error> {
+    let key = name.to_owned();
+    if let Some(row) = store.get(&tables::SECRETS, &key).await?
+        && let Ok(secret) = row.as_ref().try_into()
+    {
+        return Ok(secret);
+    }
+    let secret: [u8; 32] = rand::random();
+    let mut batch = Batch::new();
+    batch.put(&tables::SECRETS, &key, &Bytes::copy_from_slice(&secret));
+    store.commit(batch).await?;
+    Ok(secret)
+}
