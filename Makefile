@@ -1,0 +1,33 @@
+# `make run` starts a server, `make test` proves it. Nothing else needs to be installed first than
+# Rust and make.
+
+.PHONY: run test bench spec-report check setup setup-tests
+
+run: setup
+	cargo build --release --locked -p kith-homeserver
+	cargo run --release --locked --quiet -p kith-homeserver --bin kith -- serve
+
+# Unit, conformance, crash and interop tests. Ends with the summary of the test runner.
+test: setup-tests
+	cargo test --workspace --locked --doc --quiet
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --workspace --locked --no-fail-fast; \
+	else \
+		cargo test --workspace --locked --lib --bins --tests --no-fail-fast; \
+	fi
+
+bench: setup
+	cargo bench --workspace --locked
+
+# What `.ci/run` looks at before it runs the tests.
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo deny --log-level error check bans licenses sources
+
+setup:
+	@deploy/setup.sh
+
+setup-tests:
+	@deploy/setup.sh --tests
+	@if [ -x spec-tests/setup-interop.sh ]; then spec-tests/setup-interop.sh; fi

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Makes a fresh Debian machine able to build Kith: installs what is missing and asks for nothing.
+# With --tests also what the tests with other people's clients need (Python, Node.js).
+set -euo pipefail
+
+rust_wanted=1.95
+packages=()
+
+need() { # need PACKAGE COMMAND...: the package is missing if the command fails
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || packages+=("$package")
+}
+
+need build-essential sh -c 'command -v cc && command -v make'
+need pkg-config command -v pkg-config
+need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
+if [ "${1:-}" = --tests ]; then
+    need python3-venv python3 -c 'import venv, ensurepip'
+    need nodejs command -v node
+    need npm command -v npm
+fi
+
+if [ "${#packages[@]}" -gt 0 ]; then
+    echo "installing: ${packages[*]}"
+    if ! command -v apt-get >/dev/null; then
+        echo "this is no Debian: please install them yourself" >&2
+        exit 1
+    fi
+    as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        as_root=(sudo -n)
+        if ! sudo -n true 2>/dev/null; then
+            echo "please run as root: apt-get install ${packages[*]}" >&2
+            exit 1
+        fi
+    fi
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${packages[@]}"
+fi
+
+if ! command -v cargo >/dev/null; then
+    echo "Rust is missing: install $rust_wanted or newer from https://rustup.rs" >&2
+    exit 1
+fi
+rust=$(rustc --version | cut -d' ' -f2)
+if [ "$(printf '%s\n' "$rust_wanted" "$rust" | sort -V | head -n 1)" != "$rust_wanted" ]; then
+    echo "Rust $rust is too old: $rust_wanted or newer is needed (rustup update)" >&2
+    exit 1
+fi
