@@ -12,9 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Batch, Engine, Error, Json, Key, Published, Result, Scan, Stream, StreamPosition, Table, Value,
-    batch::row_key,
-    engine::{Range, Write},
-    tables,
+    batch::row_key, engine::Range, tables,
 };
 
 /// A team's number in this database; 0 holds what belongs to no team.
@@ -30,13 +28,16 @@ pub struct Database {
     engine: Arc<dyn Engine>,
     queue: mpsc::Sender<Job>,
     stores: Mutex<HashMap<TeamId, Store>>,
-    writer: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
-struct Job {
-    store: Store,
-    batch: Batch,
-    answer: oneshot::Sender<Result<StreamPosition>>,
+enum Job {
+    Write {
+        store: Store,
+        batch: Batch,
+        answer: oneshot::Sender<Result<StreamPosition>>,
+    },
+    /// Comes after everything that was handed over before it; the writer ends.
+    Stop(oneshot::Sender<()>),
 }
 
 impl Database {
@@ -44,16 +45,11 @@ impl Database {
     pub fn open(engine: Arc<dyn Engine>) -> Result<Arc<Self>> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let runtime = tokio::runtime::Handle::current();
-        let writer = thread::Builder::new().name("kith-writer".into()).spawn({
+        thread::Builder::new().name("kith-writer".into()).spawn({
             let engine = Arc::clone(&engine);
             move || runtime.block_on(write(engine, jobs))
         })?;
-        Ok(Arc::new(Self {
-            engine,
-            queue,
-            stores: Mutex::default(),
-            writer: Mutex::new(Some(writer)),
-        }))
+        Ok(Arc::new(Self { engine, queue, stores: Mutex::default() }))
     }
 
     pub fn engine(&self) -> &Arc<dyn Engine> {
@@ -77,19 +73,16 @@ impl Database {
         Ok(self.stores.lock().entry(team).or_insert(store).clone())
     }
 
-    /// Waits until everything that was handed over is written. Every [`Store`] of this database
-    /// must be gone or quiet: later commits answer [`Error::Closed`].
+    /// Waits until everything that was handed over is written, and ends the writer. Later commits
+    /// answer [`Error::Closed`]; reads still work. The engine is released when this database and
+    /// every [`Store`] of it are dropped.
     pub async fn close(&self) {
-        let (answer, done) = oneshot::channel();
-        let Some(store) = self.stores.lock().values().next().cloned() else {
-            return;
-        };
-        // Jobs are served in order, so that an empty one is answered after all before it.
-        let job = Job { store, batch: Batch::new(), answer };
-        if self.queue.send(job).await.is_ok() {
-            let _ = done.await;
+        let (answer, stopped) = oneshot::channel();
+        if self.queue.send(Job::Stop(answer)).await.is_ok() {
+            // An error means that the writer has ended already.
+            let _ = stopped.await;
         }
-        drop(self.writer.lock().take());
+        self.stores.lock().clear();
     }
 }
 
@@ -153,7 +146,7 @@ impl Store {
     /// position of its last change, or the newest one if it changed nothing that readers follow.
     pub async fn commit(&self, batch: Batch) -> Result<StreamPosition> {
         let (answer, answered) = oneshot::channel();
-        let job = Job { store: self.clone(), batch, answer };
+        let job = Job::Write { store: self.clone(), batch, answer };
         self.queue.send(job).await.map_err(|_| Error::Closed)?;
         answered.await.map_err(|_| Error::Closed)?
     }
@@ -193,37 +186,89 @@ fn successor(mut prefix: Vec<u8>) -> Vec<u8> {
     vec![0xff; 16]
 }
 
+/// What the writer does with one batch.
+struct Turn {
+    store: Store,
+    batch: Batch,
+    answer: oneshot::Sender<Result<StreamPosition>>,
+}
+
 /// The writer: the only caller of [`Engine::commit`].
 async fn write(engine: Arc<dyn Engine>, mut jobs: mpsc::Receiver<Job>) {
     let mut waiting = Vec::with_capacity(GROUP);
     let mut broken: Option<Error> = None;
-    while jobs.recv_many(&mut waiting, GROUP).await > 0 {
-        if let Some(error) = &broken {
-            for job in waiting.drain(..) {
-                let _ = job.answer.send(Err(error.clone()));
+    let mut stop = None;
+    while stop.is_none() && jobs.recv_many(&mut waiting, GROUP).await > 0 {
+        let mut group = Vec::with_capacity(waiting.len());
+        for job in waiting.drain(..) {
+            match job {
+                // What came after it in this group is dropped, and so answered as closed.
+                _ if stop.is_some() => {}
+                Job::Stop(answer) => stop = Some(answer),
+                Job::Write { store, batch, answer } => group.push(Turn { store, batch, answer }),
             }
-            continue;
         }
-        if let Err(error) = write_group(&*engine, &mut waiting).await {
+        if let Some(error) = &broken {
+            for turn in group {
+                let _ = turn.answer.send(Err(error.clone()));
+            }
+        } else if let Err(error) = write_group(&*engine, group).await {
             // The engine's state is unknown from here on: stop before anything is made worse.
             tracing::error!(%error, "the database cannot be written; no further write is accepted");
             broken = Some(error);
         }
     }
+    // The engine first, so that whoever waited for the end can open it anew.
+    drop((jobs, engine));
+    if let Some(stopped) = stop {
+        let _ = stopped.send(());
+    }
 }
 
-async fn write_group(engine: &dyn Engine, waiting: &mut Vec<Job>) -> Result<()> {
-    let mut writes: HashMap<Vec<u8>, Option<Vec<u8>>> = HashMap::new();
-    let mut published: HashMap<TeamId, (Arc<Stream>, Vec<Published>)> = HashMap::new();
-    let mut answers = Vec::with_capacity(waiting.len());
-    for job in waiting.drain(..) {
-        let Job { store, mut batch, answer } = job;
-        if let Err(error) = check_expectations(engine, &store, &batch, &writes).await {
-            let _ = answer.send(Err(error));
-            continue;
+/// Everything that one commit of the engine holds.
+#[derive(Default)]
+struct Group {
+    writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    published: HashMap<TeamId, (Arc<Stream>, Vec<Published>)>,
+}
+
+async fn write_group(engine: &dyn Engine, turns: Vec<Turn>) -> Result<()> {
+    let mut group = Group::default();
+    let mut answers = Vec::with_capacity(turns.len());
+    for turn in turns {
+        match check_expectations(engine, &turn.store, &turn.batch, &group.writes).await {
+            Ok(()) => {
+                let position = group.add(&turn.store, turn.batch);
+                answers.push((turn.answer, position));
+            }
+            Err(error) => {
+                let _ = turn.answer.send(Err(error));
+            }
         }
-        let (_, commits) =
-            published.entry(store.team).or_insert_with(|| (Arc::clone(&store.stream), Vec::new()));
+    }
+    let written = if group.writes.is_empty() {
+        Ok(())
+    } else {
+        engine.commit(group.writes.into_iter().collect()).await
+    };
+    if written.is_ok() {
+        for (stream, commits) in group.published.into_values() {
+            stream.publish(commits);
+        }
+    }
+    for (answer, position) in answers {
+        let _ = answer.send(written.clone().map(|()| position));
+    }
+    written
+}
+
+impl Group {
+    /// Gives each change of the batch its position and takes the rows.
+    fn add(&mut self, store: &Store, mut batch: Batch) -> StreamPosition {
+        let (_, commits) = self
+            .published
+            .entry(store.team)
+            .or_insert_with(|| (Arc::clone(&store.stream), Vec::new()));
         let last = commits.last().map_or_else(|| store.stream.position(), |c| c.position);
         for rows in std::mem::take(batch.deferred.get_mut()) {
             rows(last + 1, &mut batch);
@@ -234,23 +279,11 @@ async fn write_group(engine: &dyn Engine, waiting: &mut Vec<Job>) -> Result<()> 
             batch.put(&tables::LOG, &position, &Json(change.clone()));
             commits.push(Published { position, change: Arc::new(change) });
         }
-        writes.extend(batch.writes.into_iter().map(|(key, value)| (store.prefixed(&key), value)));
-        answers.push((answer, position));
-    }
-    let written = if writes.is_empty() {
-        Ok(())
-    } else {
-        engine.commit(writes.into_iter().collect::<Vec<Write>>()).await
-    };
-    if written.is_ok() {
-        for (stream, commits) in published.into_values() {
-            stream.publish(commits);
+        for (key, value) in batch.writes {
+            self.writes.insert(store.prefixed(&key), value);
         }
+        position
     }
-    for (answer, position) in answers {
-        let _ = answer.send(written.clone().map(|()| position));
-    }
-    written
 }
 
 async fn check_expectations(
