@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use crate::{Change, Key, StreamPosition, Table, Value, table::encoded};
 
 type Deferred = Box<dyn FnOnce(StreamPosition, &mut Batch) + Send>;
+pub(crate) type Hook = Box<dyn FnOnce(StreamPosition) + Send>;
 
 /// Rows to write together: all of them or none. Built without I/O, committed once.
 #[derive(Default)]
@@ -16,6 +17,7 @@ pub struct Batch {
     pub(crate) expectations: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Behind a lock only so that a `&Batch` may cross an `await`; never contended.
     pub(crate) deferred: Mutex<Vec<Deferred>>,
+    pub(crate) hooks: Mutex<Vec<Hook>>,
     pub(crate) changes: Vec<Change>,
 }
 
@@ -49,6 +51,12 @@ impl Batch {
     /// the writer just before the commit, so keep it to a few `put`s.
     pub fn at_position(&mut self, rows: impl FnOnce(StreamPosition, &mut Batch) + Send + 'static) {
         self.deferred.get_mut().push(Box::new(rows));
+    }
+
+    /// Runs on the writer when the batch is durable and before anybody is told: the place to bring
+    /// caches up to date, so that whoever learns of a position finds them so. Keep it short.
+    pub fn on_commit(&mut self, hook: impl FnOnce(StreamPosition) + Send + 'static) {
+        self.hooks.get_mut().push(Box::new(hook));
     }
 
     /// The value this batch would leave in the row: `None` if it does not touch it,

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Batch, Engine, Error, Json, Key, Published, Result, Scan, Stream, StreamPosition, Table, Value,
-    batch::row_key, engine::Range, tables,
+    batch::{Hook, row_key}, engine::Range, tables,
 };
 
 /// A team's number in this database; 0 holds what belongs to no team.
@@ -145,10 +145,16 @@ impl Store {
     /// Writes the batch. When this answers, its rows are durable and its changes published. Answers the
     /// position of its last change, or the newest one if it changed nothing that readers follow.
     pub async fn commit(&self, batch: Batch) -> Result<StreamPosition> {
+        self.submit(batch).await?.answered().await
+    }
+
+    /// Hands the batch over without waiting for it to be durable. Batches are written in the order
+    /// in which they were handed over, so that one may build on another before that is answered.
+    pub async fn submit(&self, batch: Batch) -> Result<Submitted> {
         let (answer, answered) = oneshot::channel();
         let job = Job::Write { store: self.clone(), batch, answer };
         self.queue.send(job).await.map_err(|_| Error::Closed)?;
-        answered.await.map_err(|_| Error::Closed)?
+        Ok(Submitted(answered))
     }
 
     fn prefixed(&self, key: &[u8]) -> Vec<u8> {
@@ -156,6 +162,17 @@ impl Store {
         bytes.extend_from_slice(&self.team.to_be_bytes());
         bytes.extend_from_slice(key);
         bytes
+    }
+}
+
+/// A batch that is on its way to the disk.
+#[must_use = "nothing may be acknowledged before it is durable"]
+pub struct Submitted(oneshot::Receiver<Result<StreamPosition>>);
+
+impl Submitted {
+    /// As [`Store::commit`].
+    pub async fn answered(self) -> Result<StreamPosition> {
+        self.0.await.map_err(|_| Error::Closed)?
     }
 }
 
@@ -230,6 +247,8 @@ async fn write(engine: Arc<dyn Engine>, mut jobs: mpsc::Receiver<Job>) {
 struct Group {
     writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
     published: HashMap<TeamId, (Arc<Stream>, Vec<Published>)>,
+    /// With the first position of their batch, in the order of the batches.
+    hooks: Vec<(Hook, StreamPosition)>,
 }
 
 async fn write_group(engine: &dyn Engine, turns: Vec<Turn>) -> Result<()> {
@@ -252,6 +271,9 @@ async fn write_group(engine: &dyn Engine, turns: Vec<Turn>) -> Result<()> {
         engine.commit(group.writes.into_iter().collect()).await
     };
     if written.is_ok() {
+        for (hook, first) in group.hooks {
+            hook(first);
+        }
         for (stream, commits) in group.published.into_values() {
             stream.publish(commits);
         }
@@ -272,6 +294,9 @@ impl Group {
         let last = commits.last().map_or_else(|| store.stream.position(), |c| c.position);
         for rows in std::mem::take(batch.deferred.get_mut()) {
             rows(last + 1, &mut batch);
+        }
+        for hook in std::mem::take(batch.hooks.get_mut()) {
+            self.hooks.push((hook, last + 1));
         }
         let mut position = last;
         for change in std::mem::take(&mut batch.changes) {

@@ -18,7 +18,7 @@ pub mod tables;
 pub mod engine;
 
 pub use batch::Batch;
-pub use database::{Database, Store, TeamId};
+pub use database::{Database, Store, Submitted, TeamId};
 pub use engine::Engine;
 pub use error::Error;
 pub use key::Key;
