@@ -19,6 +19,7 @@ mod validate;
 pub use load::ConfigError;
 pub use rate_limits::{RateLimit, RateLimits};
 pub use units::Secret;
+pub use kith_store::engine::EngineKind;
 
 /// The whole configuration of one process. [`Default`] is what `kith serve` does without a file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -75,15 +76,6 @@ pub struct Storage {
     /// Bytes of the engine's own cache.
     #[serde(deserialize_with = "units::bytes")]
     pub cache: u64,
-}
-
-/// What holds the rows. `memory` forgets everything at the end: it is for tests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EngineKind {
-    Sled,
-    Fjall,
-    Memory,
 }
 
 /// Upper limits in bytes of what is kept decoded in memory, for all teams together.

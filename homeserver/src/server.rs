@@ -83,7 +83,8 @@ impl Server {
     }
 
     async fn open(config: Arc<Config>, stopping: &CancellationToken) -> Result<Self, StartError> {
-        let engine = Arc::new(engine::memory::Memory::default());
+        let folder = config.data_dir.join("database");
+        let engine = engine::open(config.storage.engine, &folder, config.storage.cache)?;
         let database = Database::open(engine)?;
         let mut teams = HashMap::new();
         let mut default = None;

@@ -1,0 +1,263 @@
+//! What is an event, in memory and in its row?
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::{BufMut, Bytes};
+use kith_store::{
+    StreamPosition,
+    tables::{EventIndex, EventRow, SnapshotId, Verdict},
+};
+use ruma::{
+    CanonicalJsonObject, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId,
+    OwnedUserId, RoomId, UserId, events::TimelineEventType,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A PDU with what this server knows of it. Immutable and shared; a redaction makes a new one.
+#[derive(Debug)]
+pub struct Event {
+    pub event_id: OwnedEventId,
+    pub room_id: OwnedRoomId,
+    pub sender: OwnedUserId,
+    pub kind: TimelineEventType,
+    pub state_key: Option<String>,
+    pub content: Box<RawValue>,
+    pub origin_server_ts: MilliSecondsSinceUnixEpoch,
+    pub depth: u64,
+    pub prev_events: Vec<OwnedEventId>,
+    pub auth_events: Vec<OwnedEventId>,
+    /// What a redaction asks to redact, wherever its room version puts that.
+    pub redacts: Option<OwnedEventId>,
+    /// The PDU as servers send it to each other, canonical JSON.
+    pub pdu: Box<RawValue>,
+    pub standing: Standing,
+    pub(super) client_json: OnceLock<Arc<str>>,
+}
+
+/// What this server decided about a PDU.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    pub index: EventIndex,
+    pub verdict: Verdict,
+    /// Stream position at acceptance; 0 for an event that is in no timeline.
+    pub position: StreamPosition,
+    /// The room's state before this event.
+    pub state_before: SnapshotId,
+    /// The redaction that was applied to this event.
+    pub redacted_by: Option<EventIndex>,
+}
+
+/// The fields of a PDU that the server works with.
+#[derive(Deserialize)]
+struct PduFields {
+    sender: OwnedUserId,
+    #[serde(rename = "type")]
+    kind: TimelineEventType,
+    #[serde(default)]
+    state_key: Option<String>,
+    content: Box<RawValue>,
+    origin_server_ts: MilliSecondsSinceUnixEpoch,
+    depth: u64,
+    #[serde(default)]
+    prev_events: Vec<OwnedEventId>,
+    #[serde(default)]
+    auth_events: Vec<OwnedEventId>,
+    #[serde(default)]
+    redacts: Option<OwnedEventId>,
+}
+
+impl Event {
+    /// Reads a PDU whose ID is known. The error says which field is wrong.
+    pub fn from_pdu(
+        event_id: OwnedEventId,
+        room_id: OwnedRoomId,
+        pdu: &CanonicalJsonObject,
+        standing: Standing,
+    ) -> Result<Self, serde_json::Error> {
+        Self::from_raw(event_id, room_id, serde_json::value::to_raw_value(pdu)?, standing)
+    }
+
+    fn from_raw(
+        event_id: OwnedEventId,
+        room_id: OwnedRoomId,
+        pdu: Box<RawValue>,
+        standing: Standing,
+    ) -> Result<Self, serde_json::Error> {
+        let fields: PduFields = serde_json::from_str(pdu.get())?;
+        let redacts = match fields.kind {
+            // Room version 11 moved it into the content.
+            TimelineEventType::RoomRedaction => {
+                fields.redacts.or_else(|| redacts_in(&fields.content))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            event_id,
+            room_id,
+            sender: fields.sender,
+            kind: fields.kind,
+            state_key: fields.state_key,
+            content: fields.content,
+            origin_server_ts: fields.origin_server_ts,
+            depth: fields.depth,
+            prev_events: fields.prev_events,
+            auth_events: fields.auth_events,
+            redacts,
+            pdu,
+            standing,
+            client_json: OnceLock::new(),
+        })
+    }
+
+    pub fn index(&self) -> EventIndex {
+        self.standing.index
+    }
+
+    pub fn position(&self) -> StreamPosition {
+        self.standing.position
+    }
+
+    pub fn is_state(&self) -> bool {
+        self.state_key.is_some()
+    }
+
+    /// The content as a type that reads only the fields it needs; `None` if they are malformed.
+    pub fn content_as<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
+        serde_json::from_str(self.content.get()).ok()
+    }
+
+    /// What the event relates to, if its content says so in a form that the specification knows.
+    pub fn relation(&self) -> Option<Relation> {
+        #[derive(Deserialize)]
+        struct Relates {
+            #[serde(rename = "m.relates_to")]
+            relates_to: Option<Relation>,
+        }
+        if !self.content.get().contains("m.relates_to") {
+            return None;
+        }
+        self.content_as::<Relates>()?.relates_to
+    }
+
+    /// About how many bytes it takes in memory, for the cache's budget.
+    pub fn weight(&self) -> u64 {
+        700 + 3 * self.pdu.get().len() as u64
+    }
+
+    pub(super) fn to_row(&self) -> EventRow {
+        EventRow {
+            verdict: self.standing.verdict,
+            position: self.standing.position,
+            state_before: self.standing.state_before,
+            redacted_by: self.standing.redacted_by,
+            pdu: pack(&self.event_id, self.pdu.get()),
+        }
+    }
+
+    pub(super) fn from_row(
+        index: EventIndex,
+        room_id: OwnedRoomId,
+        row: &EventRow,
+    ) -> Result<Self, String> {
+        let (event_id, json) = unpack(&row.pdu)?;
+        let pdu = RawValue::from_string(json).map_err(|error| error.to_string())?;
+        let standing = Standing {
+            index,
+            verdict: row.verdict,
+            position: row.position,
+            state_before: row.state_before,
+            redacted_by: row.redacted_by,
+        };
+        Self::from_raw(event_id, room_id, pdu, standing).map_err(|error| error.to_string())
+    }
+}
+
+/// `m.relates_to`, as far as the server acts on it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Relation {
+    pub rel_type: Option<String>,
+    pub event_id: Option<OwnedEventId>,
+    pub key: Option<String>,
+}
+
+fn redacts_in(content: &RawValue) -> Option<OwnedEventId> {
+    #[derive(Deserialize)]
+    struct Redacts {
+        redacts: OwnedEventId,
+    }
+    serde_json::from_str::<Redacts>(content.get()).ok().map(|content| content.redacts)
+}
+
+/// Text that PDUs have in common, so that a small one compresses well. Changing it would make stored
+/// rows unreadable: a new dictionary needs a new row format.
+const DICTIONARY: &[u8] = include_bytes!("pdu.dictionary");
+const LEVEL: i32 = 1;
+/// An event is at most 65,535 bytes; this leaves room for what old rows may hold.
+const MAX_PDU: usize = 128 * 1024;
+
+/// A row: the event ID (length, text), then the PDU compressed with [`DICTIONARY`].
+fn pack(event_id: &EventId, pdu: &str) -> Bytes {
+    let mut out = Vec::with_capacity(512);
+    out.put_u8(event_id.as_str().len() as u8);
+    out.put_slice(event_id.as_str().as_bytes());
+    let compressed = zstd::bulk::Compressor::with_dictionary(LEVEL, DICTIONARY)
+        .and_then(|mut compressor| compressor.compress(pdu.as_bytes()));
+    // Plain text begins with a brace and a zstd frame never does, so that readers tell them apart.
+    out.put_slice(compressed.as_deref().unwrap_or(pdu.as_bytes()));
+    out.into()
+}
+
+fn unpack(row: &[u8]) -> Result<(OwnedEventId, String), String> {
+    let (length, rest) = row.split_first().ok_or("empty PDU")?;
+    let (id, packed) = rest.split_at_checked(usize::from(*length)).ok_or("short PDU")?;
+    let id = std::str::from_utf8(id).map_err(|error| error.to_string())?;
+    let id = EventId::parse(id).map_err(|error| error.to_string())?;
+    let json = if packed.first() == Some(&b'{') {
+        packed.to_vec()
+    } else {
+        zstd::bulk::Decompressor::with_dictionary(DICTIONARY)
+            .and_then(|mut decompressor| decompressor.decompress(packed, MAX_PDU))
+            .map_err(|error| error.to_string())?
+    };
+    Ok((id.into(), String::from_utf8(json).map_err(|error| error.to_string())?))
+}
+
+/// What the auth rules of `ruma::state_res` ask of an event.
+impl ruma::state_res::Event for Event {
+    type Id = OwnedEventId;
+
+    fn event_id(&self) -> &OwnedEventId {
+        &self.event_id
+    }
+    fn room_id(&self) -> Option<&RoomId> {
+        Some(&self.room_id)
+    }
+    fn sender(&self) -> &UserId {
+        &self.sender
+    }
+    fn origin_server_ts(&self) -> MilliSecondsSinceUnixEpoch {
+        self.origin_server_ts
+    }
+    fn event_type(&self) -> &TimelineEventType {
+        &self.kind
+    }
+    fn content(&self) -> &RawValue {
+        &self.content
+    }
+    fn state_key(&self) -> Option<&str> {
+        self.state_key.as_deref()
+    }
+    fn prev_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
+        Box::new(self.prev_events.iter())
+    }
+    fn auth_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
+        Box::new(self.auth_events.iter())
+    }
+    fn redacts(&self) -> Option<&OwnedEventId> {
+        self.redacts.as_ref()
+    }
+    fn rejected(&self) -> bool {
+        self.standing.verdict == Verdict::Rejected
+    }
+}
