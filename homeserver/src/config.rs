@@ -16,10 +16,10 @@ mod rate_limits;
 mod units;
 mod validate;
 
+pub use kith_store::engine::EngineKind;
 pub use load::ConfigError;
 pub use rate_limits::{RateLimit, RateLimits};
 pub use units::Secret;
-pub use kith_store::engine::EngineKind;
 
 /// The whole configuration of one process. [`Default`] is what `kith serve` does without a file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

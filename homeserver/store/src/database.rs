@@ -12,7 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Batch, Engine, Error, Json, Key, Published, Result, Scan, Stream, StreamPosition, Table, Value,
-    batch::{Hook, row_key}, engine::Range, tables,
+    batch::{Hook, row_key},
+    engine::Range,
+    tables,
 };
 
 /// A team's number in this database; 0 holds what belongs to no team.
