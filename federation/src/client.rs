@@ -1,0 +1,187 @@
+//! The one HTTP client with which this server connects to anybody.
+//!
+//! Every connection goes to an address that the [`AddressGuard`] permits, every body that is read
+//! has a limit, every wait an end.
+
+use std::{error::Error as StdError, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::redirect::{Attempt, Policy};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use url::Url;
+
+use crate::guard::{AddressGuard, Denied, GuardedResolver};
+
+pub struct Options {
+    pub guard: AddressGuard,
+    /// PEM texts with certificate authorities to trust beside the system's.
+    pub certificate_authorities: Vec<Vec<u8>>,
+    /// How many redirects are followed; after those, and with 0, the redirect is the answer.
+    pub redirects: usize,
+    /// Until a connection stands.
+    pub connect_timeout: Duration,
+    /// Between two pieces of an answer.
+    pub read_timeout: Duration,
+    /// For a whole exchange, redirects included.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    /// Permits every address: fill in the guard.
+    fn default() -> Self {
+        Self {
+            guard: AddressGuard::default(),
+            certificate_authorities: Vec::new(),
+            redirects: 0,
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(20),
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    guard: Arc<AddressGuard>,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("a certificate authority cannot be read: {0}")]
+    CertificateAuthority(String),
+    #[error("cannot set up outgoing connections: {0}")]
+    Setup(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error("the answer is longer than {limit} bytes")]
+    TooLong { limit: usize },
+    #[error("no answer in time")]
+    Timeout,
+    #[error("the request has no usable URL")]
+    Url,
+    #[error("{0}")]
+    Connection(String),
+}
+
+impl Client {
+    #[expect(clippy::disallowed_methods, reason = "this is the guarded client")]
+    pub fn new(options: Options) -> Result<Self, ClientError> {
+        let guard = Arc::new(options.guard);
+        let http = reqwest::Client::builder()
+            .use_preconfigured_tls(tls(&options.certificate_authorities)?)
+            .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(&guard))))
+            // A proxy would connect for us to wherever it likes.
+            .no_proxy()
+            .redirect(redirects(Arc::clone(&guard), options.redirects))
+            .referer(false)
+            .connect_timeout(options.connect_timeout)
+            .read_timeout(options.read_timeout)
+            .timeout(options.timeout)
+            .user_agent(concat!("Kith/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| ClientError::Setup(error.into()))?;
+        Ok(Self { http, guard })
+    }
+
+    /// Sends the request and reads an answer of at most `limit` bytes, whatever its status.
+    pub async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        limit: usize,
+    ) -> Result<http::Response<Bytes>, RequestError> {
+        let url = Url::parse(&request.uri().to_string()).map_err(|_| RequestError::Url)?;
+        self.guard.check(&url)?;
+        let request: reqwest::Request = request.try_into().map_err(failure)?;
+        let answer = self.http.execute(request).await.map_err(failure)?;
+        read(answer, limit).await
+    }
+}
+
+async fn read(
+    mut answer: reqwest::Response,
+    limit: usize,
+) -> Result<http::Response<Bytes>, RequestError> {
+    let too_long = RequestError::TooLong { limit };
+    if answer.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(too_long);
+    }
+    let mut body = BytesMut::new();
+    while let Some(piece) = answer.chunk().await.map_err(failure)? {
+        if body.len() + piece.len() > limit {
+            return Err(too_long);
+        }
+        body.extend_from_slice(&piece);
+    }
+    let mut response = http::Response::new(body.freeze());
+    *response.status_mut() = answer.status();
+    *response.version_mut() = answer.version();
+    std::mem::swap(response.headers_mut(), answer.headers_mut());
+    Ok(response)
+}
+
+/// Follows to permitted hosts, and never from HTTPS to HTTP. Names are checked when they are
+/// resolved.
+fn redirects(guard: Arc<AddressGuard>, limit: usize) -> Policy {
+    Policy::custom(move |attempt: Attempt<'_>| {
+        if attempt.previous().len() > limit {
+            return attempt.stop();
+        }
+        let downgrade = attempt.url().scheme() == "http"
+            && attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+        if downgrade {
+            let host = attempt.url().host_str().unwrap_or_default().to_owned();
+            return attempt.error(Denied(host));
+        }
+        match guard.check(attempt.url()) {
+            Ok(()) => attempt.follow(),
+            Err(denied) => attempt.error(denied),
+        }
+    })
+}
+
+fn failure(error: reqwest::Error) -> RequestError {
+    let mut cause: &(dyn StdError + 'static) = &error;
+    loop {
+        if let Some(denied) = cause.downcast_ref::<Denied>() {
+            return RequestError::Denied(denied.clone());
+        }
+        match cause.source() {
+            Some(next) => cause = next,
+            None if error.is_timeout() => return RequestError::Timeout,
+            // The last cause says it best: "connection refused", "certificate expired".
+            None => return RequestError::Connection(cause.to_string()),
+        }
+    }
+}
+
+fn tls(certificate_authorities: &[Vec<u8>]) -> Result<ClientConfig, ClientError> {
+    let mut roots = RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(system.certs);
+    for text in certificate_authorities {
+        let wrong =
+            |error: &dyn std::fmt::Display| ClientError::CertificateAuthority(error.to_string());
+        let certificates: Vec<_> = CertificateDer::pem_slice_iter(text)
+            .collect::<Result<_, _>>()
+            .map_err(|error| wrong(&error))?;
+        if certificates.is_empty() {
+            return Err(wrong(&"no certificate in the file"));
+        }
+        for certificate in certificates {
+            roots.add(certificate).map_err(|error| wrong(&error))?;
+        }
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ClientError::Setup(error.into()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
