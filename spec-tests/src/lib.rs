@@ -1,1 +1,22 @@
+//! How do we show that the server does what the specification says?
+//!
+//! Tests start a real server on a free port of this machine ([`TestServer`]), talk to it as clients
+//! do ([`TestUser`]: HTTP and plain JSON, no types shared with the server), and judge its
+//! [`Answer`]s. Every request is noted for `make spec-report` ([`record`]).
 
+pub mod record;
+pub mod report;
+
+mod answer;
+mod path;
+mod proxy;
+mod server;
+mod sync;
+mod user;
+
+pub use answer::Answer;
+pub use path::encode;
+pub use proxy::RecordingProxy;
+pub use server::TestServer;
+pub use sync::{Events, Sync, SyncRequest};
+pub use user::{TestUser, event_ids};

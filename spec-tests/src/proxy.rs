@@ -1,0 +1,86 @@
+//! Between a server and clients that we did not write: notes what they ask for.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::{
+    record::{Record, record},
+    user::Connection,
+};
+
+/// Larger than anything that a client of a test sends or gets.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// A reverse proxy as operators have one, on a free port. Stops when it is dropped.
+pub struct RecordingProxy {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl RecordingProxy {
+    pub(crate) async fn start(connection: Connection) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let router = Router::new().fallback(forward).with_state(connection);
+        let task = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("serving ends only with the task");
+        });
+        Self { address, task }
+    }
+
+    /// `http://127.0.0.1:12345`, without a slash.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for RecordingProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn forward(State(connection): State<Connection>, request: Request) -> Response {
+    match try_forward(connection, request).await {
+        Ok(response) => response,
+        Err(error) => (StatusCode::BAD_GATEWAY, format!("{error:?}")).into_response(),
+    }
+}
+
+async fn try_forward(connection: Connection, request: Request) -> Result<Response, axum::Error> {
+    let (parts, body) = request.into_parts();
+    let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let url = format!("http://{}{path_and_query}", *connection.address.read());
+    let mut headers = parts.headers;
+    headers.remove(header::HOST);
+    let body = to_bytes(body, MAX_BODY).await?;
+    let sent = connection.client.request(parts.method.clone(), url).headers(headers).body(body);
+    let response = sent.send().await.map_err(axum::Error::new)?;
+
+    let mut forwarded = Response::new(Body::empty());
+    *forwarded.status_mut() = response.status();
+    *forwarded.headers_mut() = response.headers().clone();
+    // The server writes the lengths of its own answers again.
+    forwarded.headers_mut().remove(header::TRANSFER_ENCODING);
+    let body = response.bytes().await.map_err(axum::Error::new)?;
+    let json: Value = serde_json::from_slice(&body).unwrap_or_default();
+    record(Record {
+        test: connection.test.to_string(),
+        direct: false,
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        status: forwarded.status().as_u16(),
+        errcode: json["errcode"].as_str().unwrap_or_default().to_owned(),
+    });
+    *forwarded.body_mut() = Body::from(body);
+    Ok(forwarded)
+}

@@ -1,0 +1,143 @@
+//! A real server for one test.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use kith_homeserver::{
+    config::{Config, EngineKind, Listener, OpenRegistration, PasswordHash, Serves},
+    server::{RunningServer, Server},
+};
+use parking_lot::RwLock;
+use ruma::server_name;
+use tempfile::TempDir;
+
+use crate::{RecordingProxy, TestUser, record, user::Connection};
+
+/// A server on a free port of this machine: anybody may register, nothing is rate-limited, password
+/// hashes are cheap. It is gone, with its data, when it is dropped.
+pub struct TestServer {
+    running: Option<RunningServer>,
+    config: Config,
+    /// Follows a restart, which takes another free port.
+    address: Arc<RwLock<SocketAddr>>,
+    client: reqwest::Client,
+    test: Arc<str>,
+    _folder: TempDir,
+}
+
+impl TestServer {
+    /// With its data in memory. `server.name()` is its server name.
+    pub async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// With its data on disk, for tests that restart it.
+    pub async fn durable() -> Self {
+        Self::with(|config| config.storage.engine = EngineKind::Sled).await
+    }
+
+    /// With a configuration of one's own: `TestServer::with(|config| config.registration.guests = true)`.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        // Fails if another test of this process was first: there is one then.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let mut config = Config {
+            server_name: server_name!("kith.test").to_owned(),
+            data_dir: folder.path().join("data"),
+            password_hash: PasswordHash { memory: 8, iterations: 1, parallelism: 1 },
+            listeners: vec![Listener {
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                tls: None,
+                serves: vec![Serves::Client, Serves::Federation],
+                optional: false,
+            }],
+            ..Config::default()
+        };
+        config.storage.engine = EngineKind::Memory;
+        config.registration.open = OpenRegistration::Anyone;
+        config.rate_limits.enabled = false;
+        change(&mut config);
+        let running = Server::start(config.clone()).await.expect("the server starts");
+        Self {
+            address: Arc::new(RwLock::new(running.addresses[0])),
+            running: Some(running),
+            config,
+            client: client(),
+            test: record::current_test().into(),
+            _folder: folder,
+        }
+    }
+
+    /// Stops the server and starts it again on the same data. Users remain usable.
+    pub async fn restart(&mut self) {
+        assert!(self.config.storage.engine != EngineKind::Memory, "use TestServer::durable()");
+        self.stop().await;
+        let running = Server::start(self.config.clone()).await.expect("the server starts again");
+        *self.address.write() = running.addresses[0];
+        self.running = Some(running);
+    }
+
+    /// Stops the server as SIGTERM does.
+    pub async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+    }
+
+    /// The first team's server name.
+    pub fn name(&self) -> &str {
+        self.config.server_name.as_str()
+    }
+
+    /// `http://127.0.0.1:12345`, without a slash.
+    pub fn url(&self) -> String {
+        format!("http://{}", *self.address.read())
+    }
+
+    /// A new account with this localpart, signed in.
+    pub async fn register(&self, localpart: &str) -> TestUser {
+        TestUser::register(self.connection(), localpart).await
+    }
+
+    /// Nobody: requests without an access token.
+    pub fn anonymous(&self) -> TestUser {
+        TestUser::anonymous(self.connection())
+    }
+
+    /// Nobody, asking for one of several teams by its host name.
+    pub fn anonymous_at(&self, host: &str) -> TestUser {
+        TestUser::anonymous(Connection { host: Some(host.into()), ..self.connection() })
+    }
+
+    /// A new account on one of several teams.
+    pub async fn register_at(&self, host: &str, localpart: &str) -> TestUser {
+        let connection = Connection { host: Some(host.into()), ..self.connection() };
+        TestUser::register(connection, localpart).await
+    }
+
+    /// A second address of the same server, whose requests are noted for the report too: for
+    /// clients that are not [`TestUser`]s.
+    pub async fn recording_proxy(&self) -> RecordingProxy {
+        RecordingProxy::start(self.connection()).await
+    }
+
+    fn connection(&self) -> Connection {
+        Connection {
+            client: self.client.clone(),
+            address: Arc::clone(&self.address),
+            host: None,
+            test: Arc::clone(&self.test),
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "tests speak to their own server on loopback")]
+fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client without options can be built")
+}

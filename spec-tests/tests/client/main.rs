@@ -1,0 +1,3 @@
+//! The client-server API, file by file as in `homeserver/src/api/client`.
+
+mod discovery;
