@@ -19,6 +19,10 @@ test: setup-tests
 bench: setup
 	cargo bench --workspace --locked
 
+# Which endpoints of the specification did the last `make test` call? Written to docs/spec-coverage.md.
+spec-report:
+	cargo run --locked --quiet -p kith-spec-tests --bin spec-report -- $(wildcard ../shared/spec/endpoints.tsv)
+
 # What `.ci/run` looks at before it runs the tests.
 check:
 	cargo fmt --all --check
