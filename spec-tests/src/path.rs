@@ -4,8 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What a path segment and a query value may contain unchanged.
 /// [RFC 3986](https://www.rfc-editor.org/rfc/rfc3986#section-2.3)
-const ENCODED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One path segment or one query value, percent-encoded.
 pub fn encode(part: impl ToString) -> String {

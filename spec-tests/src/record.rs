@@ -79,9 +79,9 @@ pub fn current_test() -> String {
     let test = thread.or_else(|| {
         let mut arguments = std::env::args().skip(1);
         arguments.by_ref().find(|argument| argument == "--exact");
-        arguments.find(|argument| !argument.starts_with('-')).or_else(|| {
-            std::env::args().skip(1).find(|argument| argument.contains("::"))
-        })
+        arguments
+            .find(|argument| !argument.starts_with('-'))
+            .or_else(|| std::env::args().skip(1).find(|argument| argument.contains("::")))
     });
     format!("{binary}::{}", test.unwrap_or_default())
 }

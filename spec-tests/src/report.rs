@@ -127,7 +127,9 @@ pub fn render(endpoints: &[Endpoint], coverage: &[Coverage]) -> String {
         let status = if coverage.covered { "covered" } else { "not yet" };
         let errors = Vec::from_iter(coverage.errors.iter().map(|error| error.trim())).join(", ");
         let tests = tests(coverage);
-        page.push_str(&format!("| {api} | {method} | `{path}` | {status} | {errors} | {tests} |\n"));
+        page.push_str(&format!(
+            "| {api} | {method} | `{path}` | {status} | {errors} | {tests} |\n"
+        ));
     }
     page
 }
