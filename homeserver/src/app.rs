@@ -32,7 +32,7 @@ impl App {
     ) -> Result<Self, TeamError> {
         let team = Team::open(server_name, config, &store, stopping).await?;
         let sessions = Sessions::new(store.clone());
-        let rooms = Rooms::new(team.clone(), store.clone());
+        let rooms = Rooms::open(team.clone(), store.clone()).await?;
         Ok(Self { team, store, sessions, rooms })
     }
 }

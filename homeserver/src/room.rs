@@ -1,20 +1,260 @@
 //! How do rooms change, and what is in them?
+//!
+//! Reading starts here: [`Rooms`] finds a [`Room`], its events and its state. Every change goes through
+//! [`persist::RoomWriter`].
 
-use kith_store::Store;
+pub mod authorise;
+pub mod client_event;
+pub mod create;
+pub mod draft;
+pub mod event;
+mod in_flight;
+mod index;
+pub mod members;
+pub mod membership;
+mod persist;
+pub mod power;
+pub mod send;
+mod state;
+pub mod timeline;
+pub mod visibility;
 
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use kith_store::{
+    Json, Scan, Snapshots, Store,
+    tables::{self, EventIndex, RoomHead, RoomNumber, RoomRow},
+};
+use parking_lot::RwLock;
+use quick_cache::{Weighter, sync::Cache};
+use ruma::{
+    EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::RoomVersionRules,
+};
+
+pub use self::persist::{RoomWriter, SendError};
+use self::{event::Event, in_flight::InFlight, members::Members, persist::WriterState};
 use crate::team::Team;
 
 /// The rooms of one team. Cheap to clone.
 #[derive(Clone)]
-pub struct Rooms {
-    #[allow(dead_code)]
+pub struct Rooms(Arc<Inner>);
+
+struct Inner {
     team: Team,
-    #[allow(dead_code)]
     store: Store,
+    snapshots: Snapshots,
+    members: Members,
+    /// Rooms in use. Never two values for one room: a room leaves the map only when nobody else
+    /// holds it.
+    open: RwLock<HashMap<OwnedRoomId, Arc<Room>>>,
+    by_number: RwLock<HashMap<RoomNumber, OwnedRoomId>>,
+    events: Cache<(RoomNumber, EventIndex), Arc<Event>, ByWeight>,
+    state_keys: Cache<(RoomNumber, String, String), u32>,
+    next_room: AtomicU32,
+    transactions_in_flight: InFlight,
+}
+
+/// How many rooms may stay in memory before those that nobody uses are dropped.
+const OPEN_ROOMS: usize = 20_000;
+/// How many state keys of all rooms are remembered.
+const STATE_KEYS: usize = 100_000;
+
+#[derive(Clone)]
+struct ByWeight;
+
+impl Weighter<(RoomNumber, EventIndex), Arc<Event>> for ByWeight {
+    fn weight(&self, _: &(RoomNumber, EventIndex), event: &Arc<Event>) -> u64 {
+        event.weight()
+    }
+}
+
+/// One room: what never changes about it, and where it stands.
+pub struct Room {
+    pub number: RoomNumber,
+    pub room_id: OwnedRoomId,
+    pub version: RoomVersionId,
+    pub rules: RoomVersionRules,
+    /// As of the newest durable commit.
+    head: RwLock<Arc<RoomHead>>,
+    /// The room's lock, and what the next event builds on.
+    writer: Arc<tokio::sync::Mutex<Option<WriterState>>>,
+    /// Local users who are joined; loaded when somebody first waits for the room.
+    local_joined: RwLock<Option<Arc<members::UserSet>>>,
+}
+
+impl Room {
+    /// Where the room stands: its current state, counts and forward extremities.
+    pub fn head(&self) -> Arc<RoomHead> {
+        Arc::clone(&self.head.read())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RoomError {
+    #[error("room {0} has version {1}, which this server does not know")]
+    UnknownVersion(OwnedRoomId, RoomVersionId),
+    #[error("event {1} of room {0} cannot be read: {2}")]
+    UnreadableEvent(OwnedRoomId, EventIndex, String),
+    #[error(transparent)]
+    Store(#[from] kith_store::Error),
 }
 
 impl Rooms {
-    pub fn new(team: Team, store: Store) -> Self {
-        Self { team, store }
+    pub async fn open(team: Team, store: Store) -> Result<Self, kith_store::Error> {
+        let newest = store.scan(&tables::ROOMS, Scan::all().reverse().limit(1)).await?;
+        let next_room = newest.first().map_or(1, |(number, _)| number + 1);
+        let cache = &team.config().cache;
+        let snapshots = Snapshots::new(store.clone(), team.snapshot_key(), cache.state);
+        let events = Cache::with_weighter(
+            usize::try_from(cache.events / 2048).unwrap_or(1024),
+            cache.events,
+            ByWeight,
+        );
+        Ok(Self(Arc::new(Inner {
+            members: Members::new(store.clone()),
+            team,
+            store,
+            snapshots,
+            open: RwLock::default(),
+            by_number: RwLock::default(),
+            events,
+            state_keys: Cache::new(STATE_KEYS),
+            next_room: AtomicU32::new(next_room),
+            transactions_in_flight: InFlight::default(),
+        })))
+    }
+
+    pub fn team(&self) -> &Team {
+        &self.0.team
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    pub fn snapshots(&self) -> &Snapshots {
+        &self.0.snapshots
+    }
+
+    fn transactions_in_flight(&self) -> &InFlight {
+        &self.0.transactions_in_flight
+    }
+
+    /// Who is in which room.
+    pub fn members(&self) -> &Members {
+        &self.0.members
+    }
+
+    /// The room, if this server knows it.
+    pub async fn get(&self, room_id: &RoomId) -> Result<Option<Arc<Room>>, RoomError> {
+        if let Some(room) = self.0.open.read().get(room_id) {
+            return Ok(Some(Arc::clone(room)));
+        }
+        let number = self.0.store.get(&tables::ROOM_NUMBERS, &room_id.to_owned()).await?;
+        let Some(number) = number else { return Ok(None) };
+        let row = self.0.store.get(&tables::ROOMS, &number).await?;
+        let head = self.0.store.get(&tables::ROOM_HEADS, &number).await?;
+        let (Some(Json(row)), Some(head)) = (row, head) else { return Ok(None) };
+        Ok(Some(self.keep(number, row, head)?))
+    }
+
+    /// The room with this number.
+    pub async fn by_number(&self, number: RoomNumber) -> Result<Option<Arc<Room>>, RoomError> {
+        let known = self.0.by_number.read().get(&number).cloned();
+        let room_id = match known {
+            Some(room_id) => room_id,
+            None => match self.0.store.get(&tables::ROOMS, &number).await? {
+                Some(Json(row)) => row.room_id,
+                None => return Ok(None),
+            },
+        };
+        self.get(&room_id).await
+    }
+
+    /// Puts a room among those in use, unless it is there.
+    fn keep(
+        &self,
+        number: RoomNumber,
+        row: RoomRow,
+        head: RoomHead,
+    ) -> Result<Arc<Room>, RoomError> {
+        let rules = row.version.rules();
+        let rules =
+            rules.ok_or_else(|| RoomError::UnknownVersion(row.room_id.clone(), row.version.clone()))?;
+        let mut open = self.0.open.write();
+        if open.len() >= OPEN_ROOMS {
+            // One reference is the map's own.
+            open.retain(|_, room| Arc::strong_count(room) > 1);
+        }
+        let room = open.entry(row.room_id.clone()).or_insert_with(|| {
+            Arc::new(Room {
+                number,
+                room_id: row.room_id.clone(),
+                version: row.version,
+                rules,
+                head: RwLock::new(Arc::new(head)),
+                writer: Arc::default(),
+                local_joined: RwLock::default(),
+            })
+        });
+        let room = Arc::clone(room);
+        drop(open);
+        self.0.by_number.write().insert(number, row.room_id);
+        Ok(room)
+    }
+
+    /// Puts a new room among those in use, now that it is durable.
+    fn keep_open(&self, room: &Arc<Room>) {
+        if self.0.open.read().contains_key(&room.room_id) {
+            return;
+        }
+        self.0.open.write().insert(room.room_id.clone(), Arc::clone(room));
+        self.0.by_number.write().insert(room.number, room.room_id.clone());
+    }
+
+    fn remember(&self, room: &Room, event: Arc<Event>) {
+        self.0.events.insert((room.number, event.index()), event);
+    }
+
+    /// The number of the next room; those of rooms that never came to be stay unused.
+    fn new_number(&self) -> RoomNumber {
+        self.0.next_room.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An event of the room by its index. Every index that a row names has its event.
+    pub async fn event(&self, room: &Room, index: EventIndex) -> Result<Arc<Event>, RoomError> {
+        let key = (room.number, index);
+        if let Some(event) = self.0.events.get(&key) {
+            return Ok(event);
+        }
+        let unreadable =
+            |reason: String| RoomError::UnreadableEvent(room.room_id.clone(), index, reason);
+        let row = self.0.store.get(&tables::EVENTS, &key).await?;
+        let row = row.ok_or_else(|| unreadable("its row is missing".to_owned()))?;
+        let event = Event::from_row(index, room.room_id.clone(), &row).map_err(unreadable)?;
+        let event = Arc::new(event);
+        self.0.events.insert(key, Arc::clone(&event));
+        Ok(event)
+    }
+
+    /// An event of this room by its ID; `None` if it is not in *this* room.
+    pub async fn event_by_id(
+        &self,
+        room: &Room,
+        event_id: &EventId,
+    ) -> Result<Option<Arc<Event>>, RoomError> {
+        let found = self.0.store.get(&tables::EVENT_IDS, &event_id.to_owned()).await?;
+        match found {
+            Some((number, index)) if number == room.number => {
+                Ok(Some(self.event(room, index).await?))
+            }
+            _ => Ok(None),
+        }
     }
 }

@@ -11,6 +11,7 @@ use ruma::{
 use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue};
 
+use super::event::SentBy;
 use crate::team::Team;
 
 /// A whole event as canonical JSON.
@@ -31,6 +32,7 @@ pub struct Draft {
     pub redacts: Option<OwnedEventId>,
     /// Only an application service may choose it.
     pub timestamp: Option<MilliSecondsSinceUnixEpoch>,
+    pub sent_by: Option<SentBy>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +47,7 @@ pub enum DraftError {
 
 impl Draft {
     pub fn message(sender: OwnedUserId, kind: TimelineEventType, content: Box<RawValue>) -> Self {
-        Self { sender, kind, state_key: None, content, redacts: None, timestamp: None }
+        Self { sender, kind, state_key: None, content, redacts: None, timestamp: None, sent_by: None }
     }
 
     pub fn state(
@@ -56,7 +58,7 @@ impl Draft {
     ) -> Self {
         let state_key = Some(state_key.into());
         let kind = kind.to_string().into();
-        Self { sender, kind, state_key, content, redacts: None, timestamp: None }
+        Self { sender, kind, state_key, content, redacts: None, timestamp: None, sent_by: None }
     }
 
     /// A state event whose content we made ourselves.

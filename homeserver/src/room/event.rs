@@ -1,6 +1,9 @@
 //! What is an event, in memory and in its row?
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, LazyLock, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::{BufMut, Bytes};
 use kith_store::{
@@ -8,11 +11,13 @@ use kith_store::{
     tables::{EventIndex, EventRow, SnapshotId, Verdict},
 };
 use ruma::{
-    CanonicalJsonObject, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId,
-    OwnedUserId, RoomId, UserId, events::TimelineEventType,
+    CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedEventId, OwnedRoomId,
+    OwnedTransactionId, OwnedUserId, RoomId, UserId, canonical_json::redact_in_place,
+    events::TimelineEventType, room_version_rules::RedactionRules,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
 /// A PDU with what this server knows of it. Immutable and shared; a redaction makes a new one.
 #[derive(Debug)]
@@ -32,7 +37,17 @@ pub struct Event {
     /// The PDU as servers send it to each other, canonical JSON.
     pub pdu: Box<RawValue>,
     pub standing: Standing,
+    /// The device that sent the event, and the transaction ID it used.
+    pub sent_by: Option<SentBy>,
+    position: AtomicU64,
     pub(super) client_json: OnceLock<Arc<str>>,
+}
+
+/// What only the sending device is told of again: the transaction that made the event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentBy {
+    pub device_id: OwnedDeviceId,
+    pub transaction_id: OwnedTransactionId,
 }
 
 /// What this server decided about a PDU.
@@ -40,8 +55,6 @@ pub struct Event {
 pub struct Standing {
     pub index: EventIndex,
     pub verdict: Verdict,
-    /// Stream position at acceptance; 0 for an event that is in no timeline.
-    pub position: StreamPosition,
     /// The room's state before this event.
     pub state_before: SnapshotId,
     /// The redaction that was applied to this event.
@@ -75,7 +88,8 @@ impl Event {
         pdu: &CanonicalJsonObject,
         standing: Standing,
     ) -> Result<Self, serde_json::Error> {
-        Self::from_raw(event_id, room_id, serde_json::value::to_raw_value(pdu)?, standing)
+        let pdu = serde_json::value::to_raw_value(pdu)?;
+        Self::from_raw(event_id, room_id, pdu, standing, None)
     }
 
     fn from_raw(
@@ -83,6 +97,7 @@ impl Event {
         room_id: OwnedRoomId,
         pdu: Box<RawValue>,
         standing: Standing,
+        sent_by: Option<SentBy>,
     ) -> Result<Self, serde_json::Error> {
         let fields: PduFields = serde_json::from_str(pdu.get())?;
         let redacts = match fields.kind {
@@ -106,6 +121,8 @@ impl Event {
             redacts,
             pdu,
             standing,
+            sent_by,
+            position: AtomicU64::new(0),
             client_json: OnceLock::new(),
         })
     }
@@ -114,8 +131,14 @@ impl Event {
         self.standing.index
     }
 
+    /// Stream position at acceptance; 0 for an event that is in no timeline, or not yet.
     pub fn position(&self) -> StreamPosition {
-        self.standing.position
+        self.position.load(Ordering::Acquire)
+    }
+
+    /// Called by the writer when the event is durable.
+    pub(super) fn set_position(&self, position: StreamPosition) {
+        self.position.store(position, Ordering::Release);
     }
 
     pub fn is_state(&self) -> bool {
@@ -140,6 +163,22 @@ impl Event {
         self.content_as::<Relates>()?.relates_to
     }
 
+    /// The same event without what a redaction removes.
+    pub(super) fn redacted(
+        &self,
+        rules: &RedactionRules,
+        redaction: EventIndex,
+    ) -> Result<Self, String> {
+        let mut pdu: CanonicalJsonObject =
+            serde_json::from_str(self.pdu.get()).map_err(|error| error.to_string())?;
+        redact_in_place(&mut pdu, rules, None).map_err(|error| error.to_string())?;
+        let standing = Standing { redacted_by: Some(redaction), ..self.standing };
+        let event = Self::from_pdu(self.event_id.clone(), self.room_id.clone(), &pdu, standing)
+            .map_err(|error| error.to_string())?;
+        event.set_position(self.position());
+        Ok(Self { sent_by: self.sent_by.clone(), ..event })
+    }
+
     /// About how many bytes it takes in memory, for the cache's budget.
     pub fn weight(&self) -> u64 {
         700 + 3 * self.pdu.get().len() as u64
@@ -148,10 +187,10 @@ impl Event {
     pub(super) fn to_row(&self) -> EventRow {
         EventRow {
             verdict: self.standing.verdict,
-            position: self.standing.position,
+            position: self.position(),
             state_before: self.standing.state_before,
             redacted_by: self.standing.redacted_by,
-            pdu: pack(&self.event_id, self.pdu.get()),
+            pdu: pack(self),
         }
     }
 
@@ -160,16 +199,18 @@ impl Event {
         room_id: OwnedRoomId,
         row: &EventRow,
     ) -> Result<Self, String> {
-        let (event_id, json) = unpack(&row.pdu)?;
+        let (event_id, sent_by, json) = unpack(&row.pdu)?;
         let pdu = RawValue::from_string(json).map_err(|error| error.to_string())?;
         let standing = Standing {
             index,
             verdict: row.verdict,
-            position: row.position,
             state_before: row.state_before,
             redacted_by: row.redacted_by,
         };
-        Self::from_raw(event_id, room_id, pdu, standing).map_err(|error| error.to_string())
+        let event = Self::from_raw(event_id, room_id, pdu, standing, sent_by)
+            .map_err(|error| error.to_string())?;
+        event.set_position(row.position);
+        Ok(event)
     }
 }
 
@@ -196,31 +237,56 @@ const LEVEL: i32 = 1;
 /// An event is at most 65,535 bytes; this leaves room for what old rows may hold.
 const MAX_PDU: usize = 128 * 1024;
 
-/// A row: the event ID (length, text), then the PDU compressed with [`DICTIONARY`].
-fn pack(event_id: &EventId, pdu: &str) -> Bytes {
+/// Prepared once: digesting the dictionary costs more than compressing an event with it.
+static COMPRESS: LazyLock<EncoderDictionary<'static>> =
+    LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
+static DECOMPRESS: LazyLock<DecoderDictionary<'static>> =
+    LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
+
+/// A row: event ID, device and transaction ID, each with its length before it, then the PDU
+/// compressed with [`DICTIONARY`].
+fn pack(event: &Event) -> Bytes {
+    let (device_id, transaction_id) = match &event.sent_by {
+        Some(sent_by) => (sent_by.device_id.as_str(), sent_by.transaction_id.as_str()),
+        None => ("", ""),
+    };
     let mut out = Vec::with_capacity(512);
-    out.put_u8(event_id.as_str().len() as u8);
-    out.put_slice(event_id.as_str().as_bytes());
-    let compressed = zstd::bulk::Compressor::with_dictionary(LEVEL, DICTIONARY)
-        .and_then(|mut compressor| compressor.compress(pdu.as_bytes()));
+    for text in [event.event_id.as_str(), device_id, transaction_id] {
+        // Event IDs have at most 255 bytes; longer names of others are not worth keeping.
+        let text = if text.len() <= 255 { text } else { "" };
+        out.put_u8(text.len() as u8);
+        out.put_slice(text.as_bytes());
+    }
+    let pdu = event.pdu.get().as_bytes();
+    let compressed = zstd::bulk::Compressor::with_prepared_dictionary(&COMPRESS)
+        .and_then(|mut compressor| compressor.compress(pdu));
     // Plain text begins with a brace and a zstd frame never does, so that readers tell them apart.
-    out.put_slice(compressed.as_deref().unwrap_or(pdu.as_bytes()));
+    out.put_slice(compressed.as_deref().unwrap_or(pdu));
     out.into()
 }
 
-fn unpack(row: &[u8]) -> Result<(OwnedEventId, String), String> {
-    let (length, rest) = row.split_first().ok_or("empty PDU")?;
-    let (id, packed) = rest.split_at_checked(usize::from(*length)).ok_or("short PDU")?;
-    let id = std::str::from_utf8(id).map_err(|error| error.to_string())?;
-    let id = EventId::parse(id).map_err(|error| error.to_string())?;
-    let json = if packed.first() == Some(&b'{') {
-        packed.to_vec()
+fn unpack(row: &[u8]) -> Result<(OwnedEventId, Option<SentBy>, String), String> {
+    let mut rest = row;
+    let mut text = || {
+        let (length, tail) = rest.split_first()?;
+        let (text, tail) = tail.split_at_checked(usize::from(*length))?;
+        rest = tail;
+        std::str::from_utf8(text).ok()
+    };
+    let (Some(id), Some(device_id), Some(transaction_id)) = (text(), text(), text()) else {
+        return Err("malformed head of a PDU row".to_owned());
+    };
+    let id = OwnedEventId::try_from(id).map_err(|error| error.to_string())?;
+    let sent_by = (!device_id.is_empty() && !transaction_id.is_empty())
+        .then(|| SentBy { device_id: device_id.into(), transaction_id: transaction_id.into() });
+    let json = if rest.first() == Some(&b'{') {
+        rest.to_vec()
     } else {
-        zstd::bulk::Decompressor::with_dictionary(DICTIONARY)
-            .and_then(|mut decompressor| decompressor.decompress(packed, MAX_PDU))
+        zstd::bulk::Decompressor::with_prepared_dictionary(&DECOMPRESS)
+            .and_then(|mut decompressor| decompressor.decompress(rest, MAX_PDU))
             .map_err(|error| error.to_string())?
     };
-    Ok((id.into(), String::from_utf8(json).map_err(|error| error.to_string())?))
+    Ok((id, sent_by, String::from_utf8(json).map_err(|error| error.to_string())?))
 }
 
 /// What the auth rules of `ruma::state_res` ask of an event.

@@ -1,0 +1,291 @@
+//! How does a room begin?
+//!
+//! [Spec](https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3createroom)
+
+use std::sync::Arc;
+
+use kith_store::{
+    Json,
+    tables::{self, AliasRow, RoomHead, RoomRow},
+};
+use parking_lot::RwLock;
+use ruma::{
+    CanonicalJsonObject, OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId,
+    events::{
+        StateEventType, TimelineEventType,
+        room::{
+            guest_access::GuestAccess, history_visibility::HistoryVisibility,
+            member::MembershipState,
+        },
+    },
+    room::JoinRuleKind,
+    room_version_rules::RoomVersionRules,
+};
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::{
+    Room, RoomError, Rooms,
+    draft::{self, Draft, Place},
+    membership::MemberChange,
+    persist::{RoomWriter, SendError},
+};
+use crate::random::random_string;
+
+/// What a user asks for when they create a room.
+#[derive(Debug)]
+pub struct NewRoom {
+    pub creator: OwnedUserId,
+    pub version: RoomVersionId,
+    /// Extra content of the create event.
+    pub creation_content: Map<String, Value>,
+    pub preset: Preset,
+    pub power_level_content_override: Map<String, Value>,
+    pub initial_state: Vec<(StateEventType, String, Box<RawValue>)>,
+    pub name: Option<String>,
+    pub topic: Option<String>,
+    pub alias: Option<OwnedRoomAliasId>,
+    pub invite: Vec<OwnedUserId>,
+    pub is_direct: bool,
+    /// Whether the room is listed in the room directory.
+    pub published: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    PrivateChat,
+    TrustedPrivateChat,
+    PublicChat,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    #[error("room version {0} is not supported")]
+    UnsupportedVersion(RoomVersionId),
+    #[error("the alias is taken")]
+    AliasTaken,
+    #[error("the initial state does not make a valid room: {0}")]
+    InvalidState(SendError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+impl From<RoomError> for CreateError {
+    fn from(error: RoomError) -> Self {
+        Self::Send(error.into())
+    }
+}
+
+/// The room versions that this server creates and joins.
+pub const SUPPORTED_VERSIONS: [RoomVersionId; 7] = [
+    RoomVersionId::V6,
+    RoomVersionId::V7,
+    RoomVersionId::V8,
+    RoomVersionId::V9,
+    RoomVersionId::V10,
+    RoomVersionId::V11,
+    RoomVersionId::V12,
+];
+
+impl Rooms {
+    /// Makes a room with all its first events in one commit.
+    pub async fn create(&self, new: NewRoom) -> Result<Arc<Room>, CreateError> {
+        let unsupported = || CreateError::UnsupportedVersion(new.version.clone());
+        if !SUPPORTED_VERSIONS.contains(&new.version) {
+            return Err(unsupported());
+        }
+        let rules = new.version.rules().ok_or_else(unsupported)?;
+        let create = Create::build(self, &new, &rules)?;
+        let room = Arc::new(Room {
+            number: self.new_number(),
+            room_id: create.room_id.clone(),
+            version: new.version.clone(),
+            rules,
+            head: RwLock::new(Arc::new(RoomHead::default())),
+            writer: Arc::default(),
+            local_joined: RwLock::default(),
+        });
+        let mut writer = self.new_room_writer(&room).await;
+        let row = RoomRow { room_id: room.room_id.clone(), version: room.version.clone() };
+        writer.batch().expect(&tables::ROOMS, &room.number, None);
+        writer.batch().put(&tables::ROOMS, &room.number, &Json(row));
+        writer.batch().put(&tables::ROOM_NUMBERS, &room.room_id, &room.number);
+        writer.append_create(create.draft, create.event_id, &create.pdu).await?;
+        self.first_events(&mut writer, &new).await?;
+        if let Some(alias) = &new.alias {
+            let row = AliasRow { room_id: room.room_id.clone(), creator: new.creator.clone() };
+            let batch = writer.batch();
+            batch.expect(&tables::ALIASES, alias, None);
+            batch.put(&tables::ALIASES, alias, &Json(row));
+            batch.put(&tables::ROOM_ALIASES, &(room.room_id.clone(), alias.clone()), &());
+        }
+        if new.published {
+            writer.batch().put(&tables::PUBLISHED_ROOMS, &room.number, &());
+        }
+        match writer.commit().await {
+            Ok(_) => Ok(room),
+            Err(RoomError::Store(kith_store::Error::Conflict)) => Err(CreateError::AliasTaken),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Everything after the create event, in the order of the specification.
+    async fn first_events(&self, writer: &mut RoomWriter, new: &NewRoom) -> Result<(), CreateError> {
+        let creator = &new.creator;
+        let state = |kind: StateEventType, content: Value| {
+            Draft::own_state(creator.clone(), &kind, "", &content)
+        };
+        let join = MemberChange::new(MembershipState::Join);
+        writer.append(self.member_draft(creator, creator, &join).await?).await?;
+        let power_levels = power_levels(new, &writer.room().rules);
+        let power_levels = state(StateEventType::RoomPowerLevels, power_levels);
+        writer.append(power_levels).await.map_err(invalid_state)?;
+        if let Some(alias) = &new.alias {
+            let content = json!({ "alias": alias });
+            writer.append(state(StateEventType::RoomCanonicalAlias, content)).await?;
+        }
+        for (kind, content) in preset_state(new.preset) {
+            if !new.initial_state.iter().any(|(given, key, _)| *given == kind && key.is_empty()) {
+                writer.append(state(kind, content)).await?;
+            }
+        }
+        for (kind, state_key, content) in &new.initial_state {
+            let draft = Draft::state(creator.clone(), kind, state_key, content.clone());
+            writer.append(draft).await.map_err(invalid_state)?;
+        }
+        if let Some(name) = &new.name {
+            writer.append(state(StateEventType::RoomName, json!({ "name": name }))).await?;
+        }
+        if let Some(topic) = &new.topic {
+            let text = json!([{ "body": topic }]);
+            let content = json!({ "topic": topic, "m.topic": { "m.text": text } });
+            writer.append(state(StateEventType::RoomTopic, content)).await?;
+        }
+        for user_id in &new.invite {
+            let mut invite = MemberChange::new(MembershipState::Invite);
+            invite.is_direct = new.is_direct;
+            writer.append(self.member_draft(creator, user_id, &invite).await?).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The user's own wishes broke the room's rules, rather than the request being forbidden.
+fn invalid_state(error: SendError) -> CreateError {
+    match error {
+        SendError::Unauthorized(_) => CreateError::InvalidState(error),
+        other => other.into(),
+    }
+}
+
+/// The create event, and the room ID that follows from it.
+struct Create {
+    draft: Draft,
+    event_id: OwnedEventId,
+    pdu: CanonicalJsonObject,
+    room_id: OwnedRoomId,
+}
+
+impl Create {
+    fn build(rooms: &Rooms, new: &NewRoom, rules: &RoomVersionRules) -> Result<Self, SendError> {
+        let authorization = &rules.authorization;
+        let mut content = new.creation_content.clone();
+        content.insert("room_version".into(), new.version.as_str().into());
+        content.remove("creator");
+        if !authorization.use_room_create_sender {
+            content.insert("creator".into(), new.creator.as_str().into());
+        }
+        if authorization.additional_room_creators && new.preset == Preset::TrustedPrivateChat {
+            let creators = content.entry("additional_creators").or_insert_with(|| json!([]));
+            for user_id in new.invite.iter().filter(|user_id| **user_id != new.creator) {
+                let user_id = Value::from(user_id.as_str());
+                if let Some(creators) = creators.as_array_mut()
+                    && !creators.contains(&user_id)
+                {
+                    creators.push(user_id);
+                }
+            }
+        }
+        let draft =
+            Draft::own_state(new.creator.clone(), &StateEventType::RoomCreate, "", &content);
+        let hashed = authorization.room_create_event_id_as_room_id;
+        let random = OwnedRoomId::try_from(format!(
+            "!{}:{}",
+            random_string(18),
+            rooms.team().server_name()
+        ))
+        .expect("letters and a server name make a room ID");
+        let place = Place {
+            room_id: (!hashed).then_some(&*random),
+            prev_events: Vec::new(),
+            auth_events: Vec::new(),
+            depth: 1,
+        };
+        let (event_id, pdu) = draft::build(&draft, place, rules, rooms.team())?;
+        let room_id = if hashed {
+            let id = event_id.as_str().replacen('$', "!", 1);
+            OwnedRoomId::try_from(id).expect("a hash with another sigil is a room ID")
+        } else {
+            random
+        };
+        Ok(Self { draft, event_id, pdu, room_id })
+    }
+}
+
+/// The room's first power levels, with what the creator wants otherwise laid over.
+fn power_levels(new: &NewRoom, rules: &RoomVersionRules) -> Value {
+    let privileged = rules.authorization.explicitly_privilege_room_creators;
+    let mut users = Map::new();
+    if !privileged {
+        users.insert(new.creator.to_string(), 100.into());
+        if new.preset == Preset::TrustedPrivateChat {
+            users.extend(new.invite.iter().map(|user_id| (user_id.to_string(), 100.into())));
+        }
+    }
+    let mut content = json!({
+        "users": users,
+        "users_default": 0,
+        "events": {
+            TimelineEventType::RoomName.to_string(): 50,
+            TimelineEventType::RoomAvatar.to_string(): 50,
+            TimelineEventType::RoomCanonicalAlias.to_string(): 50,
+            TimelineEventType::RoomPowerLevels.to_string(): 100,
+            TimelineEventType::RoomHistoryVisibility.to_string(): 100,
+            TimelineEventType::RoomEncryption.to_string(): 100,
+            TimelineEventType::RoomServerAcl.to_string(): 100,
+            TimelineEventType::RoomTombstone.to_string(): if privileged { 150 } else { 100 },
+        },
+        "events_default": 0,
+        "state_default": 50,
+        "ban": 50,
+        "kick": 50,
+        "redact": 50,
+        "invite": if new.preset == Preset::PublicChat { 50 } else { 0 },
+        "historical": 100,
+    });
+    if let Some(content) = content.as_object_mut() {
+        content.extend(new.power_level_content_override.clone());
+    }
+    content
+}
+
+/// [Spec](https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3createroom), the
+/// table of presets.
+fn preset_state(preset: Preset) -> [(StateEventType, Value); 3] {
+    let join_rule = match preset {
+        Preset::PublicChat => JoinRuleKind::Public,
+        Preset::PrivateChat | Preset::TrustedPrivateChat => JoinRuleKind::Invite,
+    };
+    let guest_access = match preset {
+        Preset::PublicChat => GuestAccess::Forbidden,
+        Preset::PrivateChat | Preset::TrustedPrivateChat => GuestAccess::CanJoin,
+    };
+    let visibility = HistoryVisibility::Shared;
+    [
+        (StateEventType::RoomJoinRules, json!({ "join_rule": join_rule.as_str() })),
+        (
+            StateEventType::RoomHistoryVisibility,
+            json!({ "history_visibility": visibility.as_str() }),
+        ),
+        (StateEventType::RoomGuestAccess, json!({ "guest_access": guest_access.as_str() })),
+    ]
+}

@@ -1,0 +1,179 @@
+//! What is the state of a room, now or before an event?
+
+use std::sync::Arc;
+
+use kith_store::{
+    Batch, Scan,
+    tables::{self, EventIndex, SnapshotId, StateKeyIndex},
+};
+use ruma::events::StateEventType;
+use serde::Deserialize;
+
+use super::{Room, RoomError, Rooms, event::Event};
+
+impl Rooms {
+    /// The state event of this type and key in a snapshot.
+    pub async fn state_event(
+        &self,
+        room: &Room,
+        snapshot: SnapshotId,
+        kind: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<Arc<Event>>, RoomError> {
+        let Some(key) = self.state_key(room, kind, state_key).await? else { return Ok(None) };
+        match self.0.snapshots.get(room.number, snapshot, key).await? {
+            Some(index) => Ok(Some(self.event(room, index).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The current state event of this type and key.
+    pub async fn current_state_event(
+        &self,
+        room: &Room,
+        kind: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<Arc<Event>>, RoomError> {
+        self.state_event(room, room.head().snapshot, kind, state_key).await
+    }
+
+    /// The content of a current state event, as far as `T` reads it; `None` if there is no such event
+    /// or its content is malformed.
+    pub async fn current_state<T: for<'a> Deserialize<'a>>(
+        &self,
+        room: &Room,
+        kind: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<T>, RoomError> {
+        let event = self.current_state_event(room, kind, state_key).await?;
+        Ok(event.and_then(|event| event.content_as()))
+    }
+
+    /// Every state event of a snapshot, in the order in which their keys first appeared.
+    pub async fn full_state(
+        &self,
+        room: &Room,
+        snapshot: SnapshotId,
+    ) -> Result<Vec<Arc<Event>>, RoomError> {
+        let mut events = Vec::new();
+        for (_, index) in self.0.snapshots.entries(room.number, snapshot).await? {
+            events.push(self.event(room, index).await?);
+        }
+        Ok(events)
+    }
+
+    /// The state events that `to` has and `from` has not, or has otherwise.
+    pub async fn state_difference(
+        &self,
+        room: &Room,
+        from: SnapshotId,
+        to: SnapshotId,
+    ) -> Result<Vec<Arc<Event>>, RoomError> {
+        let mut events = Vec::new();
+        for difference in self.0.snapshots.difference(room.number, from, to).await? {
+            if let Some(index) = difference.to {
+                events.push(self.event(room, index).await?);
+            }
+        }
+        Ok(events)
+    }
+
+    /// The state after an event.
+    pub async fn state_after(&self, room: &Room, event: &Event) -> Result<SnapshotId, RoomError> {
+        let before = event.standing.state_before;
+        let Some(state_key) = &event.state_key else { return Ok(before) };
+        let kind = StateEventType::from(event.kind.to_string());
+        let Some(key) = self.state_key(room, &kind, state_key).await? else { return Ok(before) };
+        // The nodes of that snapshot are there already: the batch is only to find its name.
+        let mut batch = Batch::new();
+        let index = event.index();
+        Ok(self.0.snapshots.insert(&mut batch, room.number, before, key, index).await?)
+    }
+
+    /// Every state event of one type in the current state: all spaces' children, all members.
+    pub async fn current_state_of_type(
+        &self,
+        room: &Room,
+        kind: &StateEventType,
+    ) -> Result<Vec<Arc<Event>>, RoomError> {
+        let snapshot = room.head().snapshot;
+        let prefix = (room.number, kind.to_string());
+        let keys = self.0.store.scan(&tables::STATE_KEYS, Scan::prefix(&prefix)).await?;
+        let mut events = Vec::new();
+        for (_, key) in keys {
+            if let Some(index) = self.0.snapshots.get(room.number, snapshot, key).await? {
+                events.push(self.event(room, index).await?);
+            }
+        }
+        Ok(events)
+    }
+
+    /// The dense index of a (type, state key); `None` if the room never had such an event.
+    async fn state_key(
+        &self,
+        room: &Room,
+        kind: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<StateKeyIndex>, RoomError> {
+        let name = (room.number, kind.to_string(), state_key.to_owned());
+        if let Some(index) = self.0.state_keys.get(&name) {
+            return Ok(Some(index));
+        }
+        let found = self.0.store.get(&tables::STATE_KEYS, &name).await?;
+        if let Some(index) = found {
+            self.0.state_keys.insert(name, index);
+        }
+        Ok(found)
+    }
+
+    /// As [`Self::state_key`], seeing what the batch adds and giving a new index if need be.
+    pub(super) async fn state_key_in(
+        &self,
+        batch: &mut Batch,
+        room: &Room,
+        next: &mut StateKeyIndex,
+        kind: &StateEventType,
+        state_key: &str,
+    ) -> Result<StateKeyIndex, RoomError> {
+        if let Some(index) = self.pending_state_key(batch, room, kind, state_key).await? {
+            return Ok(index);
+        }
+        let index = *next;
+        *next += 1;
+        let name = (room.number, kind.to_string(), state_key.to_owned());
+        batch.put(&tables::STATE_KEYS, &name, &index);
+        let pair = kith_store::Json((name.1, name.2));
+        batch.put(&tables::STATE_KEY_NAMES, &(room.number, index), &pair);
+        Ok(index)
+    }
+
+    /// The index of a state key, also of one that the batch is about to add.
+    pub(super) async fn pending_state_key(
+        &self,
+        batch: &Batch,
+        room: &Room,
+        kind: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<StateKeyIndex>, RoomError> {
+        let name = (room.number, kind.to_string(), state_key.to_owned());
+        match batch.pending(&tables::STATE_KEYS, &name) {
+            Some(pending) => Ok(pending),
+            None => self.state_key(room, kind, state_key).await,
+        }
+    }
+
+    /// The state event's index in a snapshot that the batch may be about to write.
+    pub(super) async fn pending_state(
+        &self,
+        batch: &Batch,
+        room: &Room,
+        snapshot: SnapshotId,
+        kind: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<EventIndex>, RoomError> {
+        let Some(key) = self.pending_state_key(batch, room, kind, state_key).await? else {
+            return Ok(None);
+        };
+        Ok(self.0.snapshots.get_in(batch, room.number, snapshot, key).await?)
+    }
+}

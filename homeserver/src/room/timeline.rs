@@ -1,0 +1,85 @@
+//! In which order did a room's events come, and which of them lie between two positions?
+
+use std::sync::Arc;
+
+use kith_store::{
+    Scan, StreamPosition,
+    tables::{self, EventIndex},
+};
+
+use super::{Room, RoomError, Rooms, event::Event};
+
+/// Which way to read a timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Towards older events.
+    Backward,
+    /// Towards newer events.
+    Forward,
+}
+
+/// Part of a timeline.
+#[derive(Debug, Default)]
+pub struct Section {
+    /// Oldest first.
+    pub events: Vec<Arc<Event>>,
+    /// Older events of the range were left out.
+    pub limited: bool,
+}
+
+impl Rooms {
+    /// The newest `limit` events after `since` and up to `upto`.
+    pub async fn section(
+        &self,
+        room: &Room,
+        since: StreamPosition,
+        upto: StreamPosition,
+        limit: usize,
+    ) -> Result<Section, RoomError> {
+        let scan = Scan::prefix(&(room.number,))
+            .after(&(room.number, since.cast_signed()))
+            .before(&(room.number, upto.cast_signed() + 1))
+            .reverse()
+            .limit(limit + 1);
+        let mut rows = self.store().scan(&tables::TIMELINE, scan).await?;
+        let limited = rows.len() > limit;
+        rows.truncate(limit);
+        rows.reverse();
+        let mut events = Vec::with_capacity(rows.len());
+        for (_, index) in rows {
+            events.push(self.event(room, index).await?);
+        }
+        Ok(Section { events, limited })
+    }
+
+    /// Up to `limit` places of the timeline beside `from`, nearest first, `from` itself left out.
+    pub async fn timeline(
+        &self,
+        room: &Room,
+        from: i64,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<(i64, EventIndex)>, RoomError> {
+        let scan = Scan::prefix(&(room.number,)).limit(limit);
+        let scan = match direction {
+            Direction::Backward => scan.before(&(room.number, from)).reverse(),
+            Direction::Forward => scan.after(&(room.number, from)),
+        };
+        let rows = self.store().scan(&tables::TIMELINE, scan).await?;
+        Ok(rows.into_iter().map(|((_, position), index)| (position, index)).collect())
+    }
+
+    /// The newest event at or before a position, as the room stood then.
+    pub async fn newest_at(
+        &self,
+        room: &Room,
+        upto: StreamPosition,
+    ) -> Result<Option<Arc<Event>>, RoomError> {
+        let from = upto.cast_signed().saturating_add(1);
+        let rows = self.timeline(room, from, Direction::Backward, 1).await?;
+        match rows.first() {
+            Some((_, index)) => Ok(Some(self.event(room, *index).await?)),
+            None => Ok(None),
+        }
+    }
+}
