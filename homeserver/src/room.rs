@@ -33,9 +33,7 @@ use kith_store::{
 };
 use parking_lot::RwLock;
 use quick_cache::{Weighter, sync::Cache};
-use ruma::{
-    EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::RoomVersionRules,
-};
+use ruma::{EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::RoomVersionRules};
 
 pub use self::persist::{RoomWriter, SendError};
 use self::{event::Event, in_flight::InFlight, members::Members, persist::WriterState};
@@ -185,8 +183,8 @@ impl Rooms {
         head: RoomHead,
     ) -> Result<Arc<Room>, RoomError> {
         let rules = row.version.rules();
-        let rules =
-            rules.ok_or_else(|| RoomError::UnknownVersion(row.room_id.clone(), row.version.clone()))?;
+        let rules = rules
+            .ok_or_else(|| RoomError::UnknownVersion(row.room_id.clone(), row.version.clone()))?;
         let mut open = self.0.open.write();
         if open.len() >= OPEN_ROOMS {
             // One reference is the map's own.

@@ -3,7 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use ruma::{
-    EventId, events::StateEventType, room_version_rules::AuthorizationRules,
+    EventId,
+    events::StateEventType,
+    room_version_rules::AuthorizationRules,
     state_res::{check_state_dependent_auth_rules, check_state_independent_auth_rules},
 };
 

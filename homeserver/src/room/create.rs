@@ -129,7 +129,11 @@ impl Rooms {
     }
 
     /// Everything after the create event, in the order of the specification.
-    async fn first_events(&self, writer: &mut RoomWriter, new: &NewRoom) -> Result<(), CreateError> {
+    async fn first_events(
+        &self,
+        writer: &mut RoomWriter,
+        new: &NewRoom,
+    ) -> Result<(), CreateError> {
         let creator = &new.creator;
         let state = |kind: StateEventType, content: Value| {
             Draft::own_state(creator.clone(), &kind, "", &content)
@@ -208,12 +212,9 @@ impl Create {
         let draft =
             Draft::own_state(new.creator.clone(), &StateEventType::RoomCreate, "", &content);
         let hashed = authorization.room_create_event_id_as_room_id;
-        let random = OwnedRoomId::try_from(format!(
-            "!{}:{}",
-            random_string(18),
-            rooms.team().server_name()
-        ))
-        .expect("letters and a server name make a room ID");
+        let random =
+            OwnedRoomId::try_from(format!("!{}:{}", random_string(18), rooms.team().server_name()))
+                .expect("letters and a server name make a room ID");
         let place = Place {
             room_id: (!hashed).then_some(&*random),
             prev_events: Vec::new(),

@@ -47,7 +47,15 @@ pub enum DraftError {
 
 impl Draft {
     pub fn message(sender: OwnedUserId, kind: TimelineEventType, content: Box<RawValue>) -> Self {
-        Self { sender, kind, state_key: None, content, redacts: None, timestamp: None, sent_by: None }
+        Self {
+            sender,
+            kind,
+            state_key: None,
+            content,
+            redacts: None,
+            timestamp: None,
+            sent_by: None,
+        }
     }
 
     pub fn state(

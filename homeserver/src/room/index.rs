@@ -80,8 +80,8 @@ pub(super) fn count(head: &mut RoomHead, before: Option<&MemberRow>, after: &Mem
     let step = |membership: &MembershipState, of: MembershipState| u32::from(*membership == of);
     let was = before.map_or(MembershipState::Leave, |row| row.membership.clone());
     let is = &after.membership;
-    head.joined =
-        head.joined.saturating_sub(step(&was, MembershipState::Join)) + step(is, MembershipState::Join);
+    head.joined = head.joined.saturating_sub(step(&was, MembershipState::Join))
+        + step(is, MembershipState::Join);
     head.invited = head.invited.saturating_sub(step(&was, MembershipState::Invite))
         + step(is, MembershipState::Invite);
 }

@@ -12,11 +12,7 @@ use ruma::{
 };
 use serde_json::{Map, Value};
 
-use super::{
-    Room, RoomError, Rooms,
-    draft::Draft,
-    persist::SendError,
-};
+use super::{Room, RoomError, Rooms, draft::Draft, persist::SendError};
 
 /// What becomes of a member.
 #[derive(Debug, Clone)]
@@ -205,7 +201,8 @@ impl Rooms {
             let Some(room) = self.by_number(*number).await? else { continue };
             let join = MemberChange::new(MembershipState::Join);
             let draft = self.member_draft(user_id, user_id, &join).await?;
-            if let Err(error) = self.send_state(&room, keep_fields(self, &room, draft).await?).await {
+            if let Err(error) = self.send_state(&room, keep_fields(self, &room, draft).await?).await
+            {
                 tracing::debug!(room_id = %room.room_id, %user_id, %error, "profile not updated");
             }
         }
@@ -218,8 +215,7 @@ async fn keep_fields(rooms: &Rooms, room: &Room, mut draft: Draft) -> Result<Dra
     let Some(user_id) = draft.state_key.clone() else { return Ok(draft) };
     let kind = StateEventType::RoomMember;
     let current: Option<Map<String, Value>> = rooms.current_state(room, &kind, &user_id).await?;
-    let profile: Map<String, Value> =
-        serde_json::from_str(draft.content.get()).unwrap_or_default();
+    let profile: Map<String, Value> = serde_json::from_str(draft.content.get()).unwrap_or_default();
     let mut content = current.unwrap_or_default();
     for field in ["displayname", "avatar_url"] {
         match profile.get(field) {

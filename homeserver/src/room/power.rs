@@ -4,9 +4,7 @@ use ruma::{
     OwnedUserId,
     events::{
         StateEventType,
-        room::power_levels::{
-            RoomPowerLevels, RoomPowerLevelsEventContent, RoomPowerLevelsSource,
-        },
+        room::power_levels::{RoomPowerLevels, RoomPowerLevelsEventContent, RoomPowerLevelsSource},
     },
     state_res::events::RoomCreateEvent,
 };
@@ -19,9 +17,8 @@ impl Rooms {
         let snapshot = room.head().snapshot;
         let power_levels =
             self.state_event(room, snapshot, &StateEventType::RoomPowerLevels, "").await?;
-        let source: RoomPowerLevelsSource = power_levels
-            .and_then(|event| event.content_as::<RoomPowerLevelsEventContent>())
-            .into();
+        let source: RoomPowerLevelsSource =
+            power_levels.and_then(|event| event.content_as::<RoomPowerLevelsEventContent>()).into();
         let creators = self.creators(room).await?;
         Ok(RoomPowerLevels::new(source, &room.rules.authorization, creators))
     }
