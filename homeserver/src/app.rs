@@ -8,6 +8,7 @@ use ruma::OwnedServerName;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    account_data::AccountData,
     config::Config,
     devices::Sessions,
     room::Rooms,
@@ -20,6 +21,7 @@ pub struct App {
     pub team: Team,
     pub store: Store,
     pub sessions: Sessions,
+    pub account_data: AccountData,
     pub rooms: Rooms,
 }
 
@@ -32,7 +34,8 @@ impl App {
     ) -> Result<Self, TeamError> {
         let team = Team::open(server_name, config, &store, stopping).await?;
         let sessions = Sessions::new(store.clone());
+        let account_data = AccountData::new(store.clone());
         let rooms = Rooms::open(team.clone(), store.clone()).await?;
-        Ok(Self { team, store, sessions, rooms })
+        Ok(Self { team, store, sessions, account_data, rooms })
     }
 }

@@ -10,6 +10,7 @@ pub mod random;
 
 pub mod users;
 pub mod devices;
+pub mod account_data;
 pub mod room;
 
 pub mod app;
