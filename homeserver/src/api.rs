@@ -3,16 +3,24 @@
 pub mod authenticate;
 pub mod client;
 pub mod error;
+pub mod health;
 pub mod incoming;
+pub mod metrics;
 
-use axum::Router;
+use axum::{Router, routing::get};
 
 pub use error::ApiError;
 
-/// Every route of the server. The team that a request is for is found before; see
-/// [`crate::server`].
-pub fn router() -> Router {
-    client::router(Router::new()).fallback(unrecognized).method_not_allowed_fallback(wrong_method)
+use crate::config::Serves;
+
+/// Every route of a listener that serves these parts of the API. The team that a request is for is
+/// found before; see [`crate::server`].
+pub fn router(serves: &[Serves]) -> Router {
+    let mut router = Router::new().route("/health", get(health::health));
+    if serves.contains(&Serves::Client) {
+        router = client::router(router);
+    }
+    router.fallback(unrecognized).method_not_allowed_fallback(wrong_method)
 }
 
 async fn unrecognized() -> ApiError {

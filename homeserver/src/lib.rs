@@ -15,4 +15,5 @@ pub mod room;
 
 pub mod app;
 pub mod api;
+pub mod listen;
 pub mod server;

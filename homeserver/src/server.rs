@@ -2,9 +2,9 @@
 
 use std::{
     collections::HashMap,
-    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -12,26 +12,25 @@ use axum::{
     extract::{ConnectInfo, Request, State},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    serve::ListenerExt,
 };
 use http::{HeaderMap, header};
 use kith_store::{Batch, Database, engine, tables};
 use ruma::OwnedServerName;
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::{catch_panic::CatchPanicLayer, cors};
 
 use crate::{
-    api::{self, ApiError, incoming::ClientAddress},
+    api::{self, ApiError, incoming::ClientAddress, metrics::Metrics},
     app::App,
-    config::Config,
+    config::{Config, Serves},
+    listen::{self, Bound, ListenError},
     team::TeamError,
 };
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {address}: {error}")]
-    Listen { address: SocketAddr, error: io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error(transparent)]
     Store(#[from] kith_store::Error),
     #[error(transparent)]
@@ -49,6 +48,8 @@ struct Inner {
     teams: HashMap<String, Arc<App>>,
     /// Serves requests for any other host name, as for an IP address.
     default: Arc<App>,
+    /// Only if somebody may read them.
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// A server that answers. Stop it, or its listeners go on until the runtime ends.
@@ -56,6 +57,8 @@ pub struct RunningServer {
     pub server: Server,
     /// In the order of the configuration's listeners, with the ports that were really given.
     pub addresses: Vec<SocketAddr>,
+    /// Where `/metrics` is, if anywhere.
+    pub metrics_address: Option<SocketAddr>,
     stopping: CancellationToken,
     tasks: TaskTracker,
 }
@@ -64,22 +67,25 @@ impl Server {
     /// Opens the database and every team, then listens.
     pub async fn start(config: Config) -> Result<RunningServer, StartError> {
         let config = Arc::new(config);
-        let stopping = CancellationToken::new();
-        let tasks = TaskTracker::new();
-        let mut listeners = Vec::new();
-        for listener in &config.listeners {
-            let address = listener.address;
-            let bound = TcpListener::bind(address).await;
-            listeners.push(bound.map_err(|error| StartError::Listen { address, error })?);
-        }
+        let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let bound = listen::bind(&config.listeners).await?;
+        let metrics = match config.metrics.listen {
+            Some(address) => Some(listen::bind_metrics(address).await?),
+            None => None,
+        };
         let server = Self::open(Arc::clone(&config), &stopping).await?;
-        let mut addresses = Vec::new();
-        for listener in listeners {
-            addresses.push(listener.local_addr().map_err(kith_store::Error::from)?);
-            tasks.spawn(serve(listener, server.router(), stopping.clone()));
+        let addresses = bound.iter().map(|bound| bound.address).collect();
+        let metrics_address = metrics.as_ref().map(|bound| bound.address);
+        for bound in bound {
+            let router = server.router(&bound.serves);
+            tasks.spawn(serve(bound, router, stopping.clone(), config.limits.stop_wait));
+        }
+        if let (Some(bound), Some(metrics)) = (metrics, &server.0.metrics) {
+            let router = Arc::clone(metrics).router();
+            tasks.spawn(serve(bound, router, stopping.clone(), config.limits.stop_wait));
         }
         tasks.close();
-        Ok(RunningServer { server, addresses, stopping, tasks })
+        Ok(RunningServer { server, addresses, metrics_address, stopping, tasks })
     }
 
     async fn open(config: Arc<Config>, stopping: &CancellationToken) -> Result<Self, StartError> {
@@ -92,11 +98,23 @@ impl Server {
             let name = &team.server_name;
             let app = Arc::new(open_team(&database, &config, name, stopping).await?);
             default.get_or_insert_with(|| Arc::clone(&app));
+            if let Some(host) = team.public_base_url.as_ref().and_then(|url| url.host_str()) {
+                // Another team's server name wins over it.
+                teams.entry(host.to_lowercase()).or_insert_with(|| Arc::clone(&app));
+            }
             teams.insert(name.host().to_lowercase(), Arc::clone(&app));
             teams.insert(name.as_str().to_lowercase(), app);
         }
         let default = default.expect("a configuration names at least one team");
-        Ok(Self(Arc::new(Inner { config, database, teams, default })))
+        let metrics = config.metrics.listen.map(|_| {
+            let names = config.teams().into_iter().map(|team| team.server_name);
+            let apps = names
+                .filter_map(|name| teams.get(&name.as_str().to_lowercase()))
+                .cloned()
+                .collect();
+            Arc::new(Metrics::new(apps, Arc::clone(&database)))
+        });
+        Ok(Self(Arc::new(Inner { config, database, teams, default, metrics })))
     }
 
     /// The team that a request for this host is for.
@@ -116,13 +134,14 @@ impl Server {
         &self.0.database
     }
 
-    fn router(&self) -> Router {
-        api::router()
+    fn router(&self, serves: &[Serves]) -> Router {
+        api::router(serves)
             .layer(CatchPanicLayer::custom(|_| {
                 ApiError::internal("a handler panicked").into_response()
             }))
             .layer(from_fn_with_state(self.clone(), choose_team))
             .layer(cors())
+            .layer(from_fn_with_state(self.0.metrics.clone(), api::metrics::measure))
     }
 }
 
@@ -158,15 +177,10 @@ async fn open_team(
     Ok(App::open(name.clone(), Arc::clone(config), store, stopping.clone()).await?)
 }
 
-async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
-    let listener = listener.tap_io(|stream| {
-        // A response that waits for more to send is a message that arrives late.
-        let _ = stream.set_nodelay(true);
-    });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned());
-    if let Err(error) = served.await {
-        tracing::error!(%error, "a listener failed");
+async fn serve(bound: Bound, router: Router, stopping: CancellationToken, stop_wait: Duration) {
+    let address = bound.address;
+    if let Err(error) = listen::serve(bound, router, stopping, stop_wait).await {
+        tracing::error!(%address, %error, "a listener failed");
     }
 }
 

@@ -1,0 +1,191 @@
+//! On which addresses does the server answer, and how does it stop?
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use axum::Router;
+use axum_server::{
+    Handle,
+    accept::NoDelayAcceptor,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
+};
+use futures_util::future::{BoxFuture, FutureExt};
+use hyper_util::rt::TokioTimer;
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Listener, Serves, Tls};
+
+/// How long a client may take to send a request's headers, or to say anything on a connection
+/// that it keeps.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often renewed certificates are looked for.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(60);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("cannot listen on {address}: {error}")]
+    Bind { address: SocketAddr, error: io::Error },
+    #[error("cannot use the certificate {} with the key {}: {reason}", certificate.display(), key.display())]
+    Certificate { certificate: PathBuf, key: PathBuf, reason: String },
+}
+
+/// A listener whose address is ours.
+pub struct Bound {
+    /// With the port that was really given.
+    pub address: SocketAddr,
+    pub serves: Vec<Serves>,
+    listener: TcpListener,
+    tls: Option<(Tls, RustlsConfig)>,
+}
+
+/// The listener of `/metrics`.
+pub async fn bind_metrics(address: SocketAddr) -> Result<Bound, ListenError> {
+    let socket = TcpListener::bind(address).await;
+    let failed = |error| ListenError::Bind { address, error };
+    let socket = socket.map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    Ok(Bound { address, serves: Vec::new(), listener: socket, tls: None })
+}
+
+/// Takes every address, or none.
+pub async fn bind(listeners: &[Listener]) -> Result<Vec<Bound>, ListenError> {
+    let mut bound = Vec::new();
+    for listener in listeners {
+        let tls = match &listener.tls {
+            Some(tls) => Some((tls.clone(), RustlsConfig::from_config(certificate(tls)?))),
+            None => None,
+        };
+        let address = listener.address;
+        let socket = match TcpListener::bind(address).await {
+            Err(error) if listener.optional && has_no_such_address(&error) => {
+                tracing::info!(%address, "this machine does not have the address; skipped");
+                continue;
+            }
+            bound => bound.map_err(|error| ListenError::Bind { address, error })?,
+        };
+        let address = socket.local_addr().map_err(|error| ListenError::Bind { address, error })?;
+        bound.push(Bound { address, serves: listener.serves.clone(), listener: socket, tls });
+    }
+    Ok(bound)
+}
+
+/// Answers until `stopping`; then takes no new request and gives those that it has accepted
+/// `stop_wait` to end.
+pub async fn serve(
+    bound: Bound,
+    router: Router,
+    stopping: CancellationToken,
+    stop_wait: Duration,
+) -> io::Result<()> {
+    let handle = Handle::new();
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    // A response that waits for more to send is a message that arrives late.
+    let nodelay = NoDelayAcceptor::new();
+    let serving: BoxFuture<'_, io::Result<()>> = match &bound.tls {
+        None => server(bound.listener, nodelay, &handle).serve(service).boxed(),
+        Some((files, config)) => {
+            let acceptor = RustlsAcceptor::new(config.clone()).acceptor(nodelay);
+            let serving = server(bound.listener, acceptor, &handle).serve(service);
+            async move {
+                tokio::select! {
+                    served = serving => served,
+                    never = renew(files, config) => match never {},
+                }
+            }
+            .boxed()
+        }
+    };
+    let mut serving = serving;
+    tokio::select! {
+        served = &mut serving => return served,
+        () = stopping.cancelled() => handle.graceful_shutdown(Some(stop_wait)),
+    }
+    serving.await
+}
+
+fn server<A>(
+    listener: TcpListener,
+    acceptor: A,
+    handle: &Handle<SocketAddr>,
+) -> axum_server::Server<SocketAddr, A> {
+    let mut server = axum_server::Server::from_listener(listener).handle(handle.clone());
+    let builder = server.http_builder();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.http2().timer(TokioTimer::new());
+    server.acceptor(acceptor)
+}
+
+/// Reads the certificates as [`bind`] would.
+pub fn check_certificates(listeners: &[Listener]) -> Result<(), ListenError> {
+    for tls in listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        certificate(tls)?;
+    }
+    Ok(())
+}
+
+fn certificate(tls: &Tls) -> Result<Arc<ServerConfig>, ListenError> {
+    read_certificate(tls).map(Arc::new).map_err(|reason| ListenError::Certificate {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        reason,
+    })
+}
+
+fn read_certificate(tls: &Tls) -> Result<ServerConfig, String> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    };
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(&tls.certificate)?)
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&tls.key)?).map_err(|error| error.to_string())?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| error.to_string())?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Takes up a renewed certificate; a wrong one is logged and the old one kept.
+async fn renew(files: &Tls, config: &RustlsConfig) -> Infallible {
+    let changed = |path: &Path| -> Option<SystemTime> { path.metadata().ok()?.modified().ok() };
+    let state = || (changed(&files.certificate), changed(&files.key));
+    let mut known = state();
+    loop {
+        tokio::time::sleep(CERTIFICATE_CHECK).await;
+        let now = state();
+        if now == known {
+            continue;
+        }
+        known = now;
+        match certificate(files) {
+            Ok(renewed) => {
+                config.reload_from_config(renewed);
+                tracing::info!(certificate = %files.certificate.display(), "certificate renewed");
+            }
+            Err(error) => tracing::error!(%error, "the old certificate stays in use"),
+        }
+    }
+}
+
+/// The machine has no IPv6, or no such interface.
+fn has_no_such_address(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || code == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
