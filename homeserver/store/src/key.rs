@@ -7,6 +7,9 @@ use ruma::{
     OwnedDeviceId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// A value that can stand in a key. Encoding keeps the order of the type.
 pub trait Key: Sized {
     fn encode(&self, out: &mut Vec<u8>);
@@ -58,7 +61,11 @@ fn decode_str(bytes: &mut &[u8]) -> Option<String> {
     let mut text = Vec::new();
     loop {
         match take(bytes, 1)?[0] {
-            0 if take(bytes, 1)?[0] == 0 => return String::from_utf8(text).ok(),
+            0 => match take(bytes, 1)?[0] {
+                0 => return String::from_utf8(text).ok(),
+                1 => text.push(0),
+                _ => return None,
+            },
             byte => text.push(byte),
         }
     }
