@@ -6,6 +6,8 @@ pub mod error;
 pub mod health;
 pub mod incoming;
 pub mod metrics;
+mod permission;
+mod uiaa;
 
 use axum::{Router, routing::get};
 

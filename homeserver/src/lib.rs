@@ -7,6 +7,7 @@ pub mod config;
 pub mod team;
 pub mod locks;
 pub mod random;
+pub mod rate_limit;
 
 pub mod users;
 pub mod devices;

@@ -1,6 +1,15 @@
 //! Who has an account here, and what do others see of them?
 
+mod accounts;
+mod interactive;
+mod passwords;
+mod registration;
+
 use ruma::{OwnedDeviceId, OwnedUserId};
+
+pub use accounts::{AccountError, Users};
+pub use interactive::{Interactive, Operation, UnknownInteraction};
+pub use registration::{NewAccount, RegistrationError, UsernameError};
 
 /// Who makes a request: a signed-in device of a local user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,4 +18,8 @@ pub struct Requester {
     pub device_id: OwnedDeviceId,
     pub guest: bool,
     pub admin: bool,
+    /// May do nothing but log out; `api::authenticate` sees to it.
+    pub locked: bool,
+    /// May read and leave but not send; `api::authenticate` sees to it.
+    pub suspended: bool,
 }

@@ -2,15 +2,25 @@
 //!
 //! An endpoint whose scheme is not here does not compile.
 
-use std::future::Future;
+use std::{future::Future, net::IpAddr};
 
+use http::Method;
 use ruma::api::auth_scheme::{
     AccessToken, AccessTokenOptional, AppserviceTokenOptional, AuthScheme, NoAccessToken,
     NoAuthentication,
 };
 
-use super::ApiError;
+use super::{ApiError, permission};
 use crate::{app::App, users::Requester};
+
+/// Which endpoint is called, and from where.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    pub method: Method,
+    /// ruma's newest path of the endpoint: `/_matrix/client/v3/rooms/{room_id}/join`.
+    pub path: &'a str,
+    pub address: IpAddr,
+}
 
 /// An authentication scheme that this server can check.
 pub trait Authenticate: AuthScheme<Output: Send> {
@@ -23,6 +33,7 @@ pub trait Authenticate: AuthScheme<Output: Send> {
 
     fn authenticate(
         app: &App,
+        call: Call<'_>,
         credentials: Self::Output,
     ) -> impl Future<Output = Result<Self::Requester, ApiError>> + Send;
 }
@@ -30,7 +41,7 @@ pub trait Authenticate: AuthScheme<Output: Send> {
 impl Authenticate for NoAuthentication {
     type Requester = ();
 
-    async fn authenticate(_: &App, (): ()) -> Result<(), ApiError> {
+    async fn authenticate(_: &App, _: Call<'_>, (): ()) -> Result<(), ApiError> {
         Ok(())
     }
 }
@@ -38,7 +49,7 @@ impl Authenticate for NoAuthentication {
 impl Authenticate for NoAccessToken {
     type Requester = ();
 
-    async fn authenticate(_: &App, (): ()) -> Result<(), ApiError> {
+    async fn authenticate(_: &App, _: Call<'_>, (): ()) -> Result<(), ApiError> {
         Ok(())
     }
 }
@@ -46,17 +57,28 @@ impl Authenticate for NoAccessToken {
 impl Authenticate for AccessToken {
     type Requester = Requester;
 
-    async fn authenticate(app: &App, token: String) -> Result<Requester, ApiError> {
-        Ok(app.sessions.authenticate(&token).await?)
+    async fn authenticate(
+        app: &App,
+        call: Call<'_>,
+        token: String,
+    ) -> Result<Requester, ApiError> {
+        let requester = app.sessions.authenticate(&token).await?;
+        permission::check(&requester, &call)?;
+        app.sessions.seen(&requester, call.address);
+        Ok(requester)
     }
 }
 
 impl Authenticate for AccessTokenOptional {
     type Requester = Option<Requester>;
 
-    async fn authenticate(app: &App, token: Option<String>) -> Result<Option<Requester>, ApiError> {
+    async fn authenticate(
+        app: &App,
+        call: Call<'_>,
+        token: Option<String>,
+    ) -> Result<Option<Requester>, ApiError> {
         match token {
-            Some(token) => Ok(Some(app.sessions.authenticate(&token).await?)),
+            Some(token) => Ok(Some(AccessToken::authenticate(app, call, token).await?)),
             None => Ok(None),
         }
     }
@@ -66,7 +88,11 @@ impl Authenticate for AccessTokenOptional {
 impl Authenticate for AppserviceTokenOptional {
     type Requester = Option<String>;
 
-    async fn authenticate(_: &App, token: Option<String>) -> Result<Option<String>, ApiError> {
+    async fn authenticate(
+        _: &App,
+        _: Call<'_>,
+        token: Option<String>,
+    ) -> Result<Option<String>, ApiError> {
         Ok(token)
     }
 }

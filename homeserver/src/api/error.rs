@@ -8,7 +8,11 @@ use http::{HeaderValue, StatusCode, header};
 use ruma::api::error::{DeserializationError, FromHttpRequestError};
 use serde_json::{Map, Value};
 
-use crate::devices::AuthenticationError;
+use crate::{
+    devices::{AuthenticationError, DeviceError},
+    rate_limit::LimitExceeded,
+    users::{AccountError, RegistrationError, UsernameError},
+};
 
 /// An error response: `{"errcode": ..., "error": ...}` and what the errcode adds to it.
 /// [Spec](https://spec.matrix.org/latest/client-server-api/#standard-error-response)
@@ -35,8 +39,11 @@ impl ApiError {
     }
 
     /// A response of another shape than the standard error: what is still to do of a user-interactive
-    /// authentication.
-    pub fn uiaa(body: Map<String, Value>) -> Self {
+    /// authentication, with the errcode and the error of a stage that failed.
+    pub fn uiaa(mut body: Map<String, Value>, failed: Option<Self>) -> Self {
+        if let Some(failed) = failed {
+            body.extend(failed.body);
+        }
         Self { status: StatusCode::UNAUTHORIZED, body, retry_after_ms: None }
     }
 
@@ -74,6 +81,30 @@ impl ApiError {
 
     pub fn missing_token() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN", "Missing access token")
+    }
+
+    pub fn user_locked() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "M_USER_LOCKED", "This account has been locked")
+            .with("soft_logout", true)
+    }
+
+    pub fn user_suspended() -> Self {
+        let message = "You cannot perform this action while suspended";
+        Self::new(StatusCode::FORBIDDEN, "M_USER_SUSPENDED", message)
+    }
+
+    pub fn guest_access_forbidden() -> Self {
+        let message = "Guests cannot do this";
+        Self::new(StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN", message)
+    }
+
+    pub fn weak_password(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "M_WEAK_PASSWORD", message)
+    }
+
+    /// For requests with a type that this server does not know.
+    pub fn unknown_type(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", message)
     }
 
     pub fn unknown_token(soft_logout: bool) -> Self {
@@ -122,12 +153,54 @@ impl From<AuthenticationError> for ApiError {
     fn from(error: AuthenticationError) -> Self {
         match error {
             AuthenticationError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
-            AuthenticationError::Locked => {
-                Self::new(StatusCode::UNAUTHORIZED, "M_USER_LOCKED", error.to_string())
-                    .with("soft_logout", true)
-            }
+            AuthenticationError::Locked => Self::user_locked(),
             AuthenticationError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<AccountError> for ApiError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::WrongPassword => Self::forbidden("Invalid user name or password"),
+            AccountError::Deactivated => {
+                Self::new(StatusCode::FORBIDDEN, "M_USER_DEACTIVATED", error.to_string())
+            }
+            AccountError::Locked => Self::user_locked(),
+            AccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RegistrationError> for ApiError {
+    fn from(error: RegistrationError) -> Self {
+        let status = StatusCode::BAD_REQUEST;
+        match error {
+            RegistrationError::Username(UsernameError::InUse) => {
+                Self::new(status, "M_USER_IN_USE", error.to_string())
+            }
+            RegistrationError::Username(UsernameError::Invalid | UsernameError::TooLong) => {
+                Self::new(status, "M_INVALID_USERNAME", error.to_string())
+            }
+            RegistrationError::Token => {
+                Self::new(StatusCode::UNAUTHORIZED, "M_UNAUTHORIZED", error.to_string())
+            }
+            RegistrationError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeviceError> for ApiError {
+    fn from(error: DeviceError) -> Self {
+        Self::invalid_param(error.to_string())
+    }
+}
+
+impl From<LimitExceeded> for ApiError {
+    fn from(error: LimitExceeded) -> Self {
+        // Rounded up: a client that waits this long finds the limit lifted.
+        let nanoseconds = error.retry_after.as_nanos();
+        Self::limit_exceeded(u64::try_from(nanoseconds.div_ceil(1_000_000)).unwrap_or(u64::MAX))
     }
 }
 

@@ -16,7 +16,10 @@ use ruma::api::{
     path_builder::PathBuilder,
 };
 
-use super::{ApiError, authenticate::Authenticate};
+use super::{
+    ApiError,
+    authenticate::{Authenticate, Call},
+};
 use crate::app::App;
 
 /// One part of the team's [`App`]: a handler asks for those that it uses.
@@ -38,8 +41,7 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let address = parts.extensions.get::<Self>().copied();
-        address.ok_or_else(|| ApiError::internal("a request without an address"))
+        address(parts)
     }
 }
 
@@ -66,6 +68,7 @@ where
         arguments.resize(parameter_count::<R>().max(arguments.len()), "");
 
         let app = Arc::clone(app(&parts)?);
+        let address = address(&parts)?.0;
         let body = read_body(body, app.team.config().limits.request_body).await?;
         let mut request = http::Request::new(&body[..]);
         *request.method_mut() = parts.method;
@@ -74,7 +77,9 @@ where
 
         let credentials = R::Authentication::extract_authentication(&request)
             .map_err(<R::Authentication as Authenticate>::missing)?;
-        let requester = R::Authentication::authenticate(&app, credentials).await?;
+        let path = R::PATH_BUILDER.all_paths().last().unwrap_or_default();
+        let call = Call { method: R::METHOD, path, address };
+        let requester = R::Authentication::authenticate(&app, call, credentials).await?;
         let request = R::try_from_http_request(request, &arguments)?;
         Ok(Self { requester, request })
     }
@@ -83,6 +88,11 @@ where
 fn app(parts: &Parts) -> Result<&Arc<App>, ApiError> {
     let app = parts.extensions.get::<Arc<App>>();
     app.ok_or_else(|| ApiError::internal("a request without a team"))
+}
+
+fn address(parts: &Parts) -> Result<ClientAddress, ApiError> {
+    let address = parts.extensions.get::<ClientAddress>().copied();
+    address.ok_or_else(|| ApiError::internal("a request without an address"))
 }
 
 async fn read_body(body: Body, limit: u64) -> Result<Bytes, ApiError> {

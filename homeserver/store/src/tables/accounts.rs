@@ -36,11 +36,11 @@ pub struct UserRow {
 pub const PROFILES: Table<(OwnedUserId, String), Json<serde_json::Value>> =
     Table::new(0x41, "profiles");
 
-/// Devices. Written by `devices::sessions`.
+/// Devices. Written by `devices`.
 pub const DEVICES: Table<(OwnedUserId, OwnedDeviceId), Json<DeviceRow>> =
     Table::new(0x42, "devices");
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
@@ -48,12 +48,17 @@ pub struct DeviceRow {
     pub last_seen_ip: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<MilliSecondsSinceUnixEpoch>,
-    /// SHA-256 of the device's access token; absent after a soft logout.
+    /// SHA-256 of the device's access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token: Option<[u8; 32]>,
     /// SHA-256 of the device's refresh token, if it asked for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<[u8; 32]>,
+    /// The tokens that these replaced, good until one of these is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_access_token: Option<[u8; 32]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_refresh_token: Option<[u8; 32]>,
 }
 
 /// - Key: SHA-256 of the token. Written by `devices::sessions`.
@@ -62,7 +67,7 @@ pub const ACCESS_TOKENS: Table<[u8; 32], Json<TokenRow>> = Table::new(0x43, "acc
 /// - Key: SHA-256 of the token. Written by `devices::sessions`.
 pub const REFRESH_TOKENS: Table<[u8; 32], Json<TokenRow>> = Table::new(0x44, "refresh_tokens");
 
-/// Single-use tokens for `m.login.token`. Written by `devices::sessions`.
+/// Single-use tokens for `m.login.token`. Written by `devices::login_tokens`.
 pub const LOGIN_TOKENS: Table<[u8; 32], Json<TokenRow>> = Table::new(0x45, "login_tokens");
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,5 +124,5 @@ pub struct ReceiptRow {
     pub event_position: i64,
 }
 
-/// When a user's devices or their keys last changed. Written by `devices::sessions`.
+/// When a user's devices or their keys last changed. Written by `devices`.
 pub const DEVICE_LIST_CHANGES: Table<OwnedUserId, u64> = Table::new(0x63, "device_list_changes");
