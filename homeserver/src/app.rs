@@ -41,8 +41,7 @@ impl App {
         let rate_limits = RateLimiter::new(team.config().rate_limits.clone());
         let users = Users::new(team.clone(), store.clone());
         let interactive = Interactive::default();
-        let sessions =
-            Sessions::new(store.clone(), team.config().sessions.access_token_lifetime);
+        let sessions = Sessions::new(store.clone(), team.config().sessions.access_token_lifetime);
         let account_data = AccountData::new(store.clone());
         let rooms = Rooms::open(team.clone(), store.clone()).await?;
         Ok(Self { team, store, rate_limits, users, interactive, sessions, account_data, rooms })

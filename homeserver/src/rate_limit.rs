@@ -89,11 +89,7 @@ impl RateLimiter {
     }
 
     /// Takes one from the bucket: `limits.check(Action::Message, &requester.user_id)?`.
-    pub fn check<'a>(
-        &self,
-        action: Action,
-        who: impl Into<Who<'a>>,
-    ) -> Result<(), LimitExceeded> {
+    pub fn check<'a>(&self, action: Action, who: impl Into<Who<'a>>) -> Result<(), LimitExceeded> {
         self.take(action, who.into(), 1)
     }
 

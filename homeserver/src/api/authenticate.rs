@@ -57,11 +57,7 @@ impl Authenticate for NoAccessToken {
 impl Authenticate for AccessToken {
     type Requester = Requester;
 
-    async fn authenticate(
-        app: &App,
-        call: Call<'_>,
-        token: String,
-    ) -> Result<Requester, ApiError> {
+    async fn authenticate(app: &App, call: Call<'_>, token: String) -> Result<Requester, ApiError> {
         let requester = app.sessions.authenticate(&token).await?;
         permission::check(&requester, &call)?;
         app.sessions.seen(&requester, call.address);

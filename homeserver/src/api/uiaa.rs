@@ -168,7 +168,9 @@ impl Uiaa {
         password: &str,
     ) -> Result<(), StageError> {
         let named = match identifier {
-            UserIdentifier::Matrix(id) => self.users.find(&id.user).await.map_err(ApiError::from)?,
+            UserIdentifier::Matrix(id) => {
+                self.users.find(&id.user).await.map_err(ApiError::from)?
+            }
             _ => None,
         };
         if named.as_deref() != Some(user) {

@@ -112,9 +112,7 @@ mod tests {
     async fn nobodys_hash_costs_what_a_real_one_costs() {
         let passwords = cheap();
         let real = passwords.hash("x".to_owned()).await;
-        let cost = |hash: &str| {
-            hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>()
-        };
+        let cost = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(cost(&passwords.0.nobodys), cost(&real));
     }
 

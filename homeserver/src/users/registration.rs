@@ -57,7 +57,8 @@ impl Users {
 
     fn user_id(&self, username: &str) -> Result<OwnedUserId, UsernameError> {
         let localpart = username.to_ascii_lowercase();
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._=-/+".contains(c);
+        let allowed =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._=-/+".contains(c);
         if localpart.is_empty() || localpart.starts_with('_') || !localpart.chars().all(allowed) {
             return Err(UsernameError::Invalid);
         }

@@ -71,8 +71,7 @@ pub async fn login(
         refreshable: request.refresh_token,
     };
     let session = sessions.create(&user_id, session).await?;
-    let mut response =
-        login::v3::Response::new(user_id, session.access_token, session.device_id);
+    let mut response = login::v3::Response::new(user_id, session.access_token, session.device_id);
     response.refresh_token = session.refresh_token;
     response.expires_in = session.expires_in;
     Ok(response)
