@@ -96,7 +96,7 @@ impl Metrics {
             teams,
             database,
             requests,
-            latencies: Family::clone(&latencies),
+            latencies,
             positions,
             rooms,
             users,
@@ -177,23 +177,27 @@ async fn metrics(State(metrics): State<Arc<Metrics>>) -> Result<Response, ApiErr
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-/// Counts and times every request of the other listeners.
+/// Counts, times and logs every request of the other listeners. Of its path it knows only the route:
+/// what stands in the path or the query may be private.
 pub async fn measure(
     State(metrics): State<Option<Arc<Metrics>>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(metrics) = metrics else {
+    if metrics.is_none() && !tracing::enabled!(tracing::Level::DEBUG) {
         return next.run(request).await;
-    };
+    }
     let method = request.method().to_string();
     let endpoint = request.extensions().get::<MatchedPath>();
     let endpoint = endpoint.map_or("none", MatchedPath::as_str).to_owned();
     let start = Instant::now();
     let response = next.run(request).await;
-    let labels = EndpointLabels { method: method.clone(), endpoint: endpoint.clone() };
-    metrics.latencies.get_or_create(&labels).observe(start.elapsed().as_secs_f64());
-    let labels = RequestLabels { method, endpoint, status: response.status().as_u16() };
-    metrics.requests.get_or_create(&labels).inc();
+    let (seconds, status) = (start.elapsed().as_secs_f64(), response.status().as_u16());
+    tracing::debug!(method, endpoint, status, seconds, "answered");
+    if let Some(metrics) = metrics {
+        let labels = EndpointLabels { method: method.clone(), endpoint: endpoint.clone() };
+        metrics.latencies.get_or_create(&labels).observe(seconds);
+        metrics.requests.get_or_create(&RequestLabels { method, endpoint, status }).inc();
+    }
     response
 }

@@ -19,7 +19,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     let running = start(config.clone()).await?;
-    super::say(welcome(&config, &running.addresses))?;
+    super::say(welcome(&config, &running))?;
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
     tokio::select! {
@@ -96,15 +96,18 @@ impl Signals {
 }
 
 /// How to connect, for a person who has just started the server.
-fn welcome(config: &Config, addresses: &[SocketAddr]) -> String {
+fn welcome(config: &Config, running: &RunningServer) -> String {
     let mut text = format!("Kith {} is running.\n\n", env!("CARGO_PKG_VERSION"));
     for team in config.teams() {
         let url = team.public_base_url.expect("Config::teams fills it in");
         let url = url.as_str().trim_end_matches('/');
         let _ = writeln!(text, "  Team {}: homeserver URL {url}", team.server_name);
     }
-    let addresses: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    let addresses: Vec<String> = running.addresses.iter().map(SocketAddr::to_string).collect();
     let _ = writeln!(text, "  Answers on {}", addresses.join(", "));
+    if let Some(address) = running.metrics_address {
+        let _ = writeln!(text, "  Metrics on http://{address}/metrics");
+    }
     let _ = writeln!(text, "  Data in {}", config.data_dir.display());
     text.push_str(
         "\nTo chat, open a Matrix client, for example Element (https://app.element.io), Cinny\n\
