@@ -13,6 +13,13 @@ pub mod users;
 pub mod devices;
 pub mod account_data;
 pub mod room;
+pub mod waiters;
+pub mod ephemeral;
+pub mod typing;
+pub mod receipts;
+pub mod presence;
+pub mod push;
+pub mod sync;
 
 pub mod app;
 pub mod api;

@@ -8,6 +8,7 @@ pub mod client_event;
 pub mod create;
 pub mod draft;
 pub mod event;
+pub mod event_filter;
 mod in_flight;
 mod index;
 pub mod members;

@@ -13,7 +13,7 @@ use kith_store::{
 use ruma::{
     CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedEventId, OwnedRoomId,
     OwnedTransactionId, OwnedUserId, RoomId, UserId, canonical_json::redact_in_place,
-    events::TimelineEventType, room_version_rules::RedactionRules,
+    events::TimelineEventType, push::FlattenedJson, room_version_rules::RedactionRules,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -41,6 +41,7 @@ pub struct Event {
     pub sent_by: Option<SentBy>,
     position: AtomicU64,
     pub(super) client_json: OnceLock<Arc<str>>,
+    pub(super) flattened: OnceLock<Box<FlattenedJson>>,
 }
 
 /// What only the sending device is told of again: the transaction that made the event.
@@ -124,6 +125,7 @@ impl Event {
             sent_by,
             position: AtomicU64::new(0),
             client_json: OnceLock::new(),
+            flattened: OnceLock::new(),
         })
     }
 
@@ -181,7 +183,7 @@ impl Event {
 
     /// About how many bytes it takes in memory, for the cache's budget.
     pub fn weight(&self) -> u64 {
-        700 + 3 * self.pdu.get().len() as u64
+        1000 + 5 * self.pdu.get().len() as u64
     }
 
     pub(super) fn to_row(&self) -> EventRow {

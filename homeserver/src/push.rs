@@ -1,0 +1,4 @@
+//! What is a user notified of?
+
+pub mod rules;
+pub mod unread;

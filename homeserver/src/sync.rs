@@ -1,0 +1,160 @@
+//! What is new for a client?
+//!
+//! A reader of the log: it never writes. Tokens hold positions and nothing else.
+
+pub mod token;
+pub mod v3;
+mod changes;
+mod joined;
+mod lazy_members;
+mod summary;
+
+use std::time::Duration;
+
+use kith_store::{Change, Store};
+use ruma::events::TimelineEventType;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+pub use self::token::SyncToken;
+use self::lazy_members::LazyMembers;
+use crate::{
+    account_data::AccountData,
+    ephemeral::Serials,
+    presence::Presence,
+    push::unread::Unread,
+    receipts::Receipts,
+    room::{RoomError, Rooms},
+    team::Team,
+    typing::Typing,
+    waiters::Waiters,
+};
+
+/// Everything that a sync reads. Cheap to clone.
+#[derive(Clone)]
+pub struct Sync {
+    pub team: Team,
+    pub store: Store,
+    pub rooms: Rooms,
+    pub account_data: AccountData,
+    pub receipts: Receipts,
+    pub typing: Typing,
+    pub presence: Presence,
+    pub unread: Unread,
+    pub serials: Serials,
+    pub waiters: Waiters,
+    lazy_members: LazyMembers,
+}
+
+impl Sync {
+    #[allow(clippy::too_many_arguments, reason = "each part of the app that a sync reads, once")]
+    pub fn new(
+        team: Team,
+        store: Store,
+        rooms: Rooms,
+        account_data: AccountData,
+        receipts: Receipts,
+        typing: Typing,
+        presence: Presence,
+        unread: Unread,
+        serials: Serials,
+        waiters: Waiters,
+    ) -> Self {
+        let lazy_members = LazyMembers::default();
+        Self {
+            team,
+            store,
+            rooms,
+            account_data,
+            receipts,
+            typing,
+            presence,
+            unread,
+            serials,
+            waiters,
+            lazy_members,
+        }
+    }
+
+    /// Where everything stands now.
+    fn now(&self) -> SyncToken {
+        SyncToken { position: self.store.stream().position(), ephemeral: self.serials.current() }
+    }
+
+    /// Looks for news until there are some, the time is up, or the server stops.
+    async fn wait_for<T, E>(
+        &self,
+        user_id: &ruma::UserId,
+        timeout: Duration,
+        mut look: impl AsyncFnMut() -> Result<Option<T>, E>,
+        empty: impl FnOnce() -> T,
+    ) -> Result<T, E> {
+        let deadline = Instant::now() + timeout.min(self.team.config().limits.sync_wait);
+        let waiting = self.waiters.wait(user_id);
+        loop {
+            let notified = waiting.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if let Some(news) = look().await? {
+                return Ok(news);
+            }
+            tokio::select! {
+                () = notified => {}
+                () = sleep_until(deadline) => return Ok(empty()),
+                () = self.team.stopping().cancelled() => return Ok(empty()),
+            }
+        }
+    }
+
+    /// Wakes those whom a published change concerns, until the server stops.
+    pub async fn run(self, stopping: CancellationToken) {
+        let stream = self.store.stream().clone();
+        let mut published = stream.subscribe();
+        let mut seen = *published.borrow_and_update();
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                changed = published.changed() => if changed.is_err() { return },
+            }
+            let upto = *published.borrow_and_update();
+            for change in stream.since(seen).unwrap_or_default() {
+                if let Err(error) = self.wake(&change.change).await {
+                    tracing::warn!(%error, "sync: cannot tell whom a change concerns");
+                }
+            }
+            seen = upto;
+        }
+    }
+
+    async fn wake(&self, change: &Change) -> Result<(), RoomError> {
+        match change {
+            Change::Event { room, index } => {
+                let Some(room) = self.rooms.by_number(*room).await? else { return Ok(()) };
+                self.waiters.wake_all(self.rooms.local_joined(&room).await?.iter());
+                let event = self.rooms.event(&room, *index).await?;
+                if event.kind == TimelineEventType::RoomMember
+                    && let Some(user_id) = &event.state_key
+                    && let Ok(user_id) = ruma::UserId::parse(user_id)
+                {
+                    self.waiters.wake(&user_id);
+                }
+            }
+            Change::Receipt { room, .. } => {
+                let Some(room) = self.rooms.by_number(*room).await? else { return Ok(()) };
+                self.waiters.wake_all(self.rooms.local_joined(&room).await?.iter());
+            }
+            Change::DeviceList { user } => {
+                self.waiters.wake(user);
+                for (number, _) in self.rooms.members().of_user(user).await?.iter() {
+                    let Some(room) = self.rooms.by_number(*number).await? else { continue };
+                    self.waiters.wake_all(self.rooms.local_joined(&room).await?.iter());
+                }
+            }
+            Change::AccountData { user, .. }
+            | Change::ToDevice { user, .. }
+            | Change::Membership { user, .. }
+            | Change::Profile { user } => self.waiters.wake(user),
+        }
+        Ok(())
+    }
+}

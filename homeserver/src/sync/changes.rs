@@ -1,0 +1,70 @@
+//! What changed for one user since a position? Its cost follows what changed, not what there is.
+
+use std::collections::{BTreeSet, HashSet};
+
+use kith_store::{Change, Json, Scan, StreamPosition, tables};
+use ruma::{OwnedUserId, UserId};
+
+use super::Sync;
+use crate::room::members::Memberships;
+
+/// More changes than this are not looked at one by one.
+const MOST: usize = 50_000;
+
+/// What a user's sync has to look at.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Rooms of the user with new events.
+    pub events: BTreeSet<u32>,
+    /// Rooms of the user in which a receipt moved, and whose.
+    pub receipts: Vec<(u32, OwnedUserId)>,
+    pub account_data: bool,
+    /// Users whose device lists changed; whether the user cares is still to be asked.
+    pub device_lists: HashSet<OwnedUserId>,
+    /// The client is too far behind to be told change by change: look at everything.
+    pub everything: bool,
+}
+
+impl Sync {
+    pub(super) async fn changes(
+        &self,
+        user_id: &UserId,
+        memberships: &Memberships,
+        since: StreamPosition,
+    ) -> Result<Changes, kith_store::Error> {
+        let mut changes = Changes::default();
+        let mut add = |change: &Change| match change {
+            Change::Event { room, .. } => {
+                if memberships.contains_key(room) {
+                    changes.events.insert(*room);
+                }
+            }
+            Change::Receipt { room, user } => {
+                if memberships.contains_key(room) {
+                    changes.receipts.push((*room, user.clone()));
+                }
+            }
+            Change::AccountData { user, .. } => changes.account_data |= user == user_id,
+            Change::DeviceList { user } => {
+                changes.device_lists.insert(user.clone());
+            }
+            Change::ToDevice { .. } | Change::Membership { .. } | Change::Profile { .. } => {}
+        };
+        match self.store.stream().since(since) {
+            Some(published) => published.iter().for_each(|published| add(&published.change)),
+            None => {
+                let scan = Scan::all().after(&since).limit(MOST);
+                let rows = self.store.scan(&tables::LOG, scan).await?;
+                if rows.len() == MOST {
+                    return Ok(Changes {
+                        everything: true,
+                        account_data: true,
+                        ..Changes::default()
+                    });
+                }
+                rows.iter().for_each(|(_, Json(change))| add(change));
+            }
+        }
+        Ok(changes)
+    }
+}

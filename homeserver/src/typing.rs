@@ -1,0 +1,138 @@
+//! Who is typing in which room? Kept in memory; it is over when the time is up.
+//!
+//! [Spec](https://spec.matrix.org/latest/client-server-api/#typing-notifications)
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use kith_store::tables::RoomNumber;
+use parking_lot::Mutex;
+use ruma::{OwnedUserId, UserId};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{ephemeral::Serials, room::Rooms, waiters::Waiters};
+
+/// The longest that a client may claim to be typing without saying so again.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// Typing in one team's rooms. Cheap to clone.
+#[derive(Clone)]
+pub struct Typing {
+    rooms: Rooms,
+    serials: Serials,
+    waiters: Waiters,
+    state: Arc<Mutex<HashMap<RoomNumber, TypingRoom>>>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct TypingRoom {
+    /// Until when.
+    users: BTreeMap<OwnedUserId, Instant>,
+    /// When somebody last started or stopped.
+    serial: u64,
+}
+
+impl Typing {
+    pub fn new(rooms: Rooms, serials: Serials, waiters: Waiters) -> Self {
+        Self { rooms, serials, waiters, state: Arc::default(), changed: Arc::default() }
+    }
+
+    /// The user types for at most this long, or stops.
+    pub async fn set(
+        &self,
+        room: RoomNumber,
+        user_id: &UserId,
+        timeout: Option<Duration>,
+    ) -> Result<(), crate::room::RoomError> {
+        let changed = {
+            let mut state = self.state.lock();
+            let typing = state.entry(room).or_default();
+            let before = match timeout {
+                Some(timeout) => typing
+                    .users
+                    .insert(user_id.to_owned(), Instant::now() + timeout.min(LONGEST))
+                    .is_some(),
+                None => typing.users.remove(user_id).is_none(),
+            };
+            if !before {
+                typing.serial = self.serials.next();
+            }
+            !before
+        };
+        self.changed.notify_one();
+        if changed {
+            self.wake(room).await?;
+        }
+        Ok(())
+    }
+
+    /// Who is typing, if that changed after `since`.
+    pub fn since(&self, room: RoomNumber, since: u64) -> Option<Vec<OwnedUserId>> {
+        let state = self.state.lock();
+        let typing = state.get(&room).filter(|typing| typing.serial > since)?;
+        Some(typing.users.keys().cloned().collect())
+    }
+
+    /// The rooms in which somebody started or stopped after `since`.
+    pub fn rooms_since(&self, since: u64) -> Vec<RoomNumber> {
+        let state = self.state.lock();
+        state.iter().filter(|(_, room)| room.serial > since).map(|(number, _)| *number).collect()
+    }
+
+    /// Ends what is over, until the server stops.
+    pub async fn run(self, stopping: CancellationToken) {
+        // Rooms where nobody has typed for this long are forgotten: every client that waits has been
+        // told by then.
+        const FORGET: Duration = Duration::from_secs(300);
+        let mut sweep = Instant::now() + FORGET;
+        loop {
+            let next = {
+                let state = self.state.lock();
+                state.values().flat_map(|room| room.users.values()).min().copied()
+            };
+            let next = next.unwrap_or(sweep).min(sweep);
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = self.changed.notified() => continue,
+                () = sleep_until(next) => {}
+            }
+            for room in self.expire(Instant::now()) {
+                if let Err(error) = self.wake(room).await {
+                    tracing::warn!(%error, "typing: a room cannot be read");
+                }
+            }
+            if Instant::now() >= sweep {
+                self.state.lock().retain(|_, room| !room.users.is_empty());
+                sweep = Instant::now() + FORGET;
+            }
+        }
+    }
+
+    fn expire(&self, now: Instant) -> Vec<RoomNumber> {
+        let mut expired = Vec::new();
+        for (number, room) in self.state.lock().iter_mut() {
+            let before = room.users.len();
+            room.users.retain(|_, until| *until > now);
+            if room.users.len() < before {
+                room.serial = self.serials.next();
+                expired.push(*number);
+            }
+        }
+        expired
+    }
+
+    async fn wake(&self, room: RoomNumber) -> Result<(), crate::room::RoomError> {
+        if let Some(room) = self.rooms.by_number(room).await? {
+            self.waiters.wake_all(self.rooms.local_joined(&room).await?.iter());
+        }
+        Ok(())
+    }
+}
