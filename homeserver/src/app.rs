@@ -5,16 +5,23 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use kith_store::Store;
 use ruma::OwnedServerName;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     account_data::AccountData,
     config::Config,
     devices::Sessions,
+    ephemeral::Serials,
+    presence::Presence,
+    push::{rules::PushRules, unread::Unread},
     rate_limit::RateLimiter,
+    receipts::Receipts,
     room::Rooms,
+    sync::{LazyMembers, Sync},
     team::{Team, TeamError},
+    typing::Typing,
     users::{Interactive, Users},
+    waiters::Waiters,
 };
 
 /// One team: a server name with its own key, users, rooms and media.
@@ -28,6 +35,11 @@ pub struct App {
     pub sessions: Sessions,
     pub account_data: AccountData,
     pub rooms: Rooms,
+    pub receipts: Receipts,
+    pub typing: Typing,
+    pub presence: Presence,
+    pub push_rules: PushRules,
+    pub sync: Sync,
 }
 
 impl App {
@@ -44,6 +56,45 @@ impl App {
         let sessions = Sessions::new(store.clone(), team.config().sessions.access_token_lifetime);
         let account_data = AccountData::new(store.clone());
         let rooms = Rooms::open(team.clone(), store.clone()).await?;
-        Ok(Self { team, store, rate_limits, users, interactive, sessions, account_data, rooms })
+        let (serials, waiters) = (Serials::default(), Waiters::default());
+        let receipts = Receipts::new(store.clone());
+        let typing = Typing::new(rooms.clone(), serials.clone(), waiters.clone());
+        let presence = Presence::new(rooms.clone(), serials.clone(), waiters.clone());
+        let push_rules = PushRules::new(account_data.clone());
+        let sync = Sync {
+            team: team.clone(),
+            store: store.clone(),
+            rooms: rooms.clone(),
+            account_data: account_data.clone(),
+            receipts: receipts.clone(),
+            typing: typing.clone(),
+            presence: presence.clone(),
+            unread: Unread::new(rooms.clone(), receipts.clone(), push_rules.clone()),
+            serials,
+            waiters,
+            lazy_members: LazyMembers::default(),
+        };
+        Ok(Self {
+            team,
+            store,
+            rate_limits,
+            users,
+            interactive,
+            sessions,
+            account_data,
+            rooms,
+            receipts,
+            typing,
+            presence,
+            push_rules,
+            sync,
+        })
+    }
+
+    /// Starts what runs beside the requests: it ends when the server stops.
+    pub fn spawn_tasks(&self, tasks: &TaskTracker, stopping: &CancellationToken) {
+        tasks.spawn(self.sync.clone().run(stopping.clone()));
+        tasks.spawn(self.typing.clone().run(stopping.clone()));
+        tasks.spawn(self.presence.clone().run(stopping.clone()));
     }
 }

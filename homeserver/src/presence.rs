@@ -10,7 +10,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ephemeral::Serials, room::{RoomError, Rooms}, waiters::Waiters};
+use crate::{
+    ephemeral::Serials,
+    room::{RoomError, Rooms},
+    waiters::Waiters,
+};
 
 /// Without a sync for this long a user is offline.
 const OFFLINE_AFTER: Duration = Duration::from_secs(45);
@@ -45,17 +49,24 @@ impl UserPresence {
         Self { state, status: None, last_active: None, last_sync: now, serial: 0 }
     }
 
+    pub fn last_active_ago(&self) -> Option<Duration> {
+        self.last_active.map(|last_active| last_active.elapsed())
+    }
+
+    pub fn currently_active(&self) -> bool {
+        self.state == PresenceState::Online
+            && self.last_active_ago().is_some_and(|ago| ago < ACTIVE_FOR)
+    }
+
     /// The content of `m.presence`, without the user.
     pub fn content(&self) -> Value {
         let mut content = json!({ "presence": self.state });
         if let Some(status) = &self.status {
             content["status_msg"] = status.as_str().into();
         }
-        if let Some(last_active) = self.last_active {
-            let ago = last_active.elapsed();
+        if let Some(ago) = self.last_active_ago() {
             content["last_active_ago"] = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX).into();
-            let active = self.state == PresenceState::Online && ago < ACTIVE_FOR;
-            content["currently_active"] = active.into();
+            content["currently_active"] = self.currently_active().into();
         }
         content
     }
@@ -84,11 +95,7 @@ impl Presence {
     }
 
     /// A client of the user syncs.
-    pub async fn synced(
-        &self,
-        user_id: &UserId,
-        state: &PresenceState,
-    ) -> Result<(), RoomError> {
+    pub async fn synced(&self, user_id: &UserId, state: &PresenceState) -> Result<(), RoomError> {
         if *state == PresenceState::Offline {
             return Ok(());
         }
@@ -165,8 +172,7 @@ impl Presence {
         {
             let now = Instant::now();
             let mut users = self.users.lock();
-            let user =
-                users.entry(user_id.to_owned()).or_insert_with(|| UserPresence::new(now));
+            let user = users.entry(user_id.to_owned()).or_insert_with(|| UserPresence::new(now));
             let before = (user.state.clone(), user.status.clone());
             change(user, now);
             if before == (user.state.clone(), user.status.clone()) {

@@ -132,9 +132,9 @@ impl Receipts {
     /// in a receipt: `None` for unthreaded ones.
     pub fn read_up_to(row: &ReceiptsRow, thread: Option<&str>) -> i64 {
         let kinds = [ReceiptType::Read, ReceiptType::ReadPrivate];
-        let positions = kinds.iter().filter_map(|kind| {
-            row.receipts.get(kind.as_str())?.get(thread.unwrap_or_default())
-        });
+        let positions = kinds
+            .iter()
+            .filter_map(|kind| row.receipts.get(kind.as_str())?.get(thread.unwrap_or_default()));
         positions.map(|receipt| receipt.event_position).max().unwrap_or(0)
     }
 }
@@ -152,7 +152,8 @@ pub fn receipt_content(
             if kind == ReceiptType::ReadPrivate.as_str() && user_id != viewer {
                 continue;
             }
-            for (thread, receipt) in threads.iter().filter(|(_, receipt)| receipt.position > since) {
+            for (thread, receipt) in threads.iter().filter(|(_, receipt)| receipt.position > since)
+            {
                 let mut value = json!({ "ts": receipt.ts });
                 if !thread.is_empty() {
                     value["thread_id"] = thread.as_str().into();

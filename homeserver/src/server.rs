@@ -73,7 +73,7 @@ impl Server {
             Some(address) => Some(listen::bind_metrics(address).await?),
             None => None,
         };
-        let server = Self::open(Arc::clone(&config), &stopping).await?;
+        let server = Self::open(Arc::clone(&config), &tasks, &stopping).await?;
         let addresses = bound.iter().map(|bound| bound.address).collect();
         let metrics_address = metrics.as_ref().map(|bound| bound.address);
         for bound in bound {
@@ -88,7 +88,11 @@ impl Server {
         Ok(RunningServer { server, addresses, metrics_address, stopping, tasks })
     }
 
-    async fn open(config: Arc<Config>, stopping: &CancellationToken) -> Result<Self, StartError> {
+    async fn open(
+        config: Arc<Config>,
+        tasks: &TaskTracker,
+        stopping: &CancellationToken,
+    ) -> Result<Self, StartError> {
         let folder = config.data_dir.join("database");
         let engine = engine::open(config.storage.engine, &folder, config.storage.cache)?;
         let database = Database::open(engine)?;
@@ -97,6 +101,7 @@ impl Server {
         for team in config.teams() {
             let name = &team.server_name;
             let app = Arc::new(open_team(&database, &config, name, stopping).await?);
+            app.spawn_tasks(tasks, stopping);
             default.get_or_insert_with(|| Arc::clone(&app));
             if let Some(host) = team.public_base_url.as_ref().and_then(|url| url.host_str()) {
                 // Another team's server name wins over it.

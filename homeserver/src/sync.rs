@@ -5,19 +5,17 @@
 pub mod token;
 pub mod v3;
 mod changes;
+pub mod filter;
 mod joined;
 mod lazy_members;
 mod summary;
-
-use std::time::Duration;
 
 use kith_store::{Change, Store};
 use ruma::events::TimelineEventType;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-pub use self::token::SyncToken;
-use self::lazy_members::LazyMembers;
+pub use self::{lazy_members::LazyMembers, token::SyncToken};
 use crate::{
     account_data::AccountData,
     ephemeral::Serials,
@@ -43,66 +41,21 @@ pub struct Sync {
     pub unread: Unread,
     pub serials: Serials,
     pub waiters: Waiters,
-    lazy_members: LazyMembers,
+    pub lazy_members: LazyMembers,
 }
 
 impl Sync {
-    #[allow(clippy::too_many_arguments, reason = "each part of the app that a sync reads, once")]
-    pub fn new(
-        team: Team,
-        store: Store,
-        rooms: Rooms,
-        account_data: AccountData,
-        receipts: Receipts,
-        typing: Typing,
-        presence: Presence,
-        unread: Unread,
-        serials: Serials,
-        waiters: Waiters,
-    ) -> Self {
-        let lazy_members = LazyMembers::default();
-        Self {
-            team,
-            store,
-            rooms,
-            account_data,
-            receipts,
-            typing,
-            presence,
-            unread,
-            serials,
-            waiters,
-            lazy_members,
-        }
-    }
-
     /// Where everything stands now.
     fn now(&self) -> SyncToken {
         SyncToken { position: self.store.stream().position(), ephemeral: self.serials.current() }
     }
 
-    /// Looks for news until there are some, the time is up, or the server stops.
-    async fn wait_for<T, E>(
-        &self,
-        user_id: &ruma::UserId,
-        timeout: Duration,
-        mut look: impl AsyncFnMut() -> Result<Option<T>, E>,
-        empty: impl FnOnce() -> T,
-    ) -> Result<T, E> {
-        let deadline = Instant::now() + timeout.min(self.team.config().limits.sync_wait);
-        let waiting = self.waiters.wait(user_id);
-        loop {
-            let notified = waiting.notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            if let Some(news) = look().await? {
-                return Ok(news);
-            }
-            tokio::select! {
-                () = notified => {}
-                () = sleep_until(deadline) => return Ok(empty()),
-                () = self.team.stopping().cancelled() => return Ok(empty()),
-            }
+    /// Waits for a wake; `false` when the time is up or the server stops.
+    async fn woken(&self, notified: impl Future<Output = ()>, deadline: Instant) -> bool {
+        tokio::select! {
+            () = notified => true,
+            () = sleep_until(deadline) => false,
+            () = self.team.stopping().cancelled() => false,
         }
     }
 

@@ -3,7 +3,12 @@
 pub mod account;
 pub mod device;
 pub mod discovery;
+pub mod presence;
+pub mod read_marker;
+pub mod receipt;
 pub mod session;
+pub mod sync;
+pub mod typing;
 
 use axum::Router;
 
@@ -22,10 +27,16 @@ pub fn router(router: Router) -> Router {
         .endpoint(device::get_devices)
         .endpoint(device::update_device)
         .endpoint(discovery::get_supported_versions)
+        .endpoint(presence::get_presence)
+        .endpoint(presence::set_presence)
+        .endpoint(read_marker::set_read_marker)
+        .endpoint(receipt::create_receipt)
         .endpoint(session::get_login_token)
         .endpoint(session::get_login_types)
         .endpoint(session::login)
         .endpoint(session::logout)
         .endpoint(session::logout_all)
         .endpoint(session::refresh_token)
+        .endpoint(sync::sync_events)
+        .endpoint(typing::create_typing_event)
 }

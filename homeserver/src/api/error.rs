@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::{
     devices::{AuthenticationError, DeviceError},
     rate_limit::LimitExceeded,
+    room::{RoomError, SendError, draft::DraftError},
     users::{AccountError, RegistrationError, UsernameError},
 };
 
@@ -201,6 +202,34 @@ impl From<LimitExceeded> for ApiError {
         // Rounded up: a client that waits this long finds the limit lifted.
         let nanoseconds = error.retry_after.as_nanos();
         Self::limit_exceeded(u64::try_from(nanoseconds.div_ceil(1_000_000)).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<RoomError> for ApiError {
+    fn from(error: RoomError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<SendError> for ApiError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Unauthorized(_) => Self::forbidden(error.to_string()),
+            SendError::UnknownEvent | SendError::UnknownRoom => Self::not_found(error.to_string()),
+            SendError::BadState(reason) => Self::new(StatusCode::FORBIDDEN, "M_BAD_STATE", reason),
+            SendError::Draft(error) => error.into(),
+            SendError::Room(error) => error.into(),
+        }
+    }
+}
+
+impl From<DraftError> for ApiError {
+    fn from(error: DraftError) -> Self {
+        match error {
+            DraftError::NotCanonical(_) => Self::bad_json(error.to_string()),
+            DraftError::TooLarge => Self::too_large(),
+            DraftError::Signing(_) => Self::internal(error),
+        }
     }
 }
 

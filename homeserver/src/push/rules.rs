@@ -46,7 +46,8 @@ impl PushRules {
             return Ok(rules);
         }
         let stored = row.and_then(|row| Content::deserialize(&row.content).ok());
-        let rules = stored.map_or_else(|| Ruleset::server_default(user_id), |content| content.global);
+        let rules =
+            stored.map_or_else(|| Ruleset::server_default(user_id), |content| content.global);
         let rules = Arc::new(rules);
         self.parsed.insert(user_id.to_owned(), (position, Arc::clone(&rules)));
         Ok(rules)

@@ -12,7 +12,10 @@ use kith_store::{
 use quick_cache::sync::Cache;
 use ruma::{
     OwnedUserId, UserId,
-    push::{Action, PushConditionPowerLevelsCtx, PushConditionRoomCtx, Ruleset, Tweak, HighlightTweakValue},
+    push::{
+        Action, HighlightTweakValue, PushConditionPowerLevelsCtx, PushConditionRoomCtx, Ruleset,
+        Tweak,
+    },
 };
 
 use super::rules::PushRules;
@@ -160,7 +163,7 @@ async fn count(
             continue;
         }
         let actions = rule.actions();
-        if actions.iter().any(|action| *action == Action::Notify) {
+        if actions.iter().any(|action| matches!(action, Action::Notify)) {
             let count = counts.threads.entry(thread).or_default();
             count.notifications += 1;
             let highlights = |action: &Action| {

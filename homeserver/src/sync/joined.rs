@@ -15,9 +15,7 @@ use ruma::{
             v3::{JoinedRoom, LeftRoom, State, StateEvents, Timeline},
         },
     },
-    events::{
-        AnySyncStateEvent, StateEventType, TimelineEventType, room::member::MembershipState,
-    },
+    events::{AnySyncStateEvent, StateEventType, TimelineEventType, room::member::MembershipState},
     serde::Raw,
 };
 use serde_json::json;

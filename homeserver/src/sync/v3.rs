@@ -2,22 +2,21 @@
 //!
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#syncing)
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, pin::pin, time::Duration};
 
 use kith_store::tables::{MemberRow, RoomNumber};
 use ruma::{
     OwnedUserId,
     api::client::{
         filter::{Filter, FilterDefinition},
-        sync::sync_events::v3::{
-            InviteState, InvitedRoom, KnockState, KnockedRoom, Response,
-        },
+        sync::sync_events::v3::{InviteState, InvitedRoom, KnockState, KnockedRoom, Response},
     },
     events::{AnyStrippedStateEvent, StateEventType, room::member::MembershipState},
     presence::PresenceState,
     serde::Raw,
 };
 use serde_json::{Value, json, value::to_raw_value};
+use tokio::time::Instant;
 
 use super::{Sync, SyncToken, changes::Changes};
 use crate::{
@@ -59,18 +58,17 @@ impl Sync {
         }
         // Without a token, or with everything asked for, the answer is never worth waiting for.
         let at_once = request.since.is_none() || request.full_state;
-        let timeout = if at_once { Duration::ZERO } else { request.timeout };
-        let look = async || {
+        let longest = self.team.config().limits.sync_wait;
+        let deadline = Instant::now() + request.timeout.min(longest);
+        let waiting = self.waiters.wait(&requester.user_id);
+        loop {
+            let mut notified = pin!(waiting.notified());
+            notified.as_mut().enable();
             let response = self.answer(requester, &request).await?;
-            Ok((at_once || !is_empty(&response)).then_some(response))
-        };
-        let empty = || Response::new(self.caught_up(request.since).to_string());
-        self.wait_for(&requester.user_id, timeout, look, empty).await
-    }
-
-    /// The token of an answer with nothing in it: no further than what was looked at.
-    fn caught_up(&self, since: Option<SyncToken>) -> SyncToken {
-        since.unwrap_or_else(|| self.now())
+            if at_once || !is_empty(&response) || !self.woken(notified, deadline).await {
+                return Ok(response);
+            }
+        }
     }
 
     async fn answer(
@@ -220,7 +218,9 @@ impl Sync {
         }
         // Clients rely on the rules being there, also before the user changed any.
         let unchanged = !data.contains_key(&(GLOBAL, crate::push::rules::PUSH_RULES.to_owned()));
-        if asked.request.since.is_none() && unchanged && wants(filter, crate::push::rules::PUSH_RULES)
+        if asked.request.since.is_none()
+            && unchanged
+            && wants(filter, crate::push::rules::PUSH_RULES)
         {
             let rules = ruma::push::Ruleset::server_default(&asked.requester.user_id);
             let content = json!({ "global": rules });
@@ -250,8 +250,8 @@ impl Sync {
             if !wants(filter, "m.presence") || filter.not_senders.contains(&user_id) {
                 continue;
             }
-            let theirs = user_id == *viewer
-                || self.rooms.members().share_a_room(viewer, &user_id).await?;
+            let theirs =
+                user_id == *viewer || self.rooms.members().share_a_room(viewer, &user_id).await?;
             if theirs && !asked.ignored.contains(&user_id) {
                 let event = json!({
                     "type": "m.presence",
@@ -288,7 +288,8 @@ impl Sync {
                 let members = self.rooms.members().of_room(*number).await?;
                 rejoined.extend(members.into_iter().map(|(user_id, _)| user_id));
             } else {
-                for event in self.rooms.section(&room, since, upto, MEMBERS_LOOKED_AT).await?.events {
+                for event in self.rooms.section(&room, since, upto, MEMBERS_LOOKED_AT).await?.events
+                {
                     if event.kind == ruma::events::TimelineEventType::RoomMember
                         && let Some(Ok(user_id)) =
                             event.state_key.as_deref().map(OwnedUserId::try_from)
@@ -300,9 +301,7 @@ impl Sync {
         }
         candidates.extend(rejoined.iter().cloned());
         for user_id in candidates {
-            if user_id == *viewer
-                || self.rooms.members().share_a_room(viewer, &user_id).await?
-            {
+            if user_id == *viewer || self.rooms.members().share_a_room(viewer, &user_id).await? {
                 let own_join = user_id == *viewer && !changes.device_lists.contains(&user_id);
                 if !own_join {
                     response.device_lists.changed.push(user_id);
@@ -351,4 +350,3 @@ fn is_empty(response: &Response) -> bool {
         && response.to_device.is_empty()
         && response.device_lists.is_empty()
 }
-

@@ -1,0 +1,42 @@
+//! The markers of what the user has read, all at once.
+
+use ruma::{
+    api::client::read_marker::set_read_marker,
+    events::receipt::{ReceiptThread, ReceiptType},
+};
+
+use super::receipt::set_fully_read;
+use crate::{
+    account_data::AccountData,
+    api::{
+        ApiError,
+        incoming::{Incoming, State},
+    },
+    receipts::Receipts,
+    room::Rooms,
+};
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/read_markers`
+pub async fn set_read_marker(
+    State(rooms): State<Rooms>,
+    State(receipts): State<Receipts>,
+    State(account_data): State<AccountData>,
+    Incoming { requester, request }: Incoming<set_read_marker::v3::Request>,
+) -> Result<set_read_marker::v3::Response, ApiError> {
+    let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
+    if let Some(event_id) = &request.fully_read {
+        set_fully_read(&account_data, &requester, room.number, event_id).await?;
+    }
+    let read = [
+        (ReceiptType::Read, &request.read_receipt),
+        (ReceiptType::ReadPrivate, &request.private_read_receipt),
+    ];
+    for (kind, event_id) in read {
+        let Some(event_id) = event_id else { continue };
+        if let Some(event) = rooms.event_by_id(&room, event_id).await? {
+            let thread = ReceiptThread::Unthreaded;
+            receipts.set(&room, &requester.user_id, &kind, &thread, &event).await?;
+        }
+    }
+    Ok(set_read_marker::v3::Response::new())
+}

@@ -1,0 +1,61 @@
+//! How far has the user read?
+
+use kith_store::tables::RoomNumber;
+use ruma::{
+    EventId,
+    api::client::receipt::create_receipt,
+    events::receipt::{ReceiptThread, ReceiptType},
+};
+use serde_json::json;
+
+use crate::{
+    account_data::AccountData,
+    api::{
+        ApiError,
+        incoming::{Incoming, State},
+    },
+    receipts::Receipts,
+    room::Rooms,
+    users::Requester,
+};
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/receipt/{receiptType}/{eventId}`
+pub async fn create_receipt(
+    State(rooms): State<Rooms>,
+    State(receipts): State<Receipts>,
+    State(account_data): State<AccountData>,
+    Incoming { requester, request }: Incoming<create_receipt::v3::Request>,
+) -> Result<create_receipt::v3::Response, ApiError> {
+    let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
+    let kind = match request.receipt_type {
+        create_receipt::v3::ReceiptType::Read => ReceiptType::Read,
+        create_receipt::v3::ReceiptType::ReadPrivate => ReceiptType::ReadPrivate,
+        create_receipt::v3::ReceiptType::FullyRead => {
+            if request.thread != ReceiptThread::Unthreaded {
+                return Err(ApiError::invalid_param("`m.fully_read` is for no thread"));
+            }
+            set_fully_read(&account_data, &requester, room.number, &request.event_id).await?;
+            return Ok(create_receipt::v3::Response::new());
+        }
+        _ => return Err(ApiError::invalid_param("Unknown receipt type")),
+    };
+    let event = rooms.event_by_id(&room, &request.event_id).await?;
+    // An event that this server does not know cannot be ordered among those that it does.
+    if let Some(event) = event {
+        receipts.set(&room, &requester.user_id, &kind, &request.thread, &event).await?;
+    }
+    Ok(create_receipt::v3::Response::new())
+}
+
+/// The marker that only the user sees.
+/// [Spec](https://spec.matrix.org/latest/client-server-api/#fully-read-markers)
+pub(super) async fn set_fully_read(
+    account_data: &AccountData,
+    requester: &Requester,
+    room: RoomNumber,
+    event_id: &EventId,
+) -> Result<(), ApiError> {
+    let content = json!({ "event_id": event_id });
+    account_data.set(&requester.user_id, room, "m.fully_read", content).await?;
+    Ok(())
+}
