@@ -14,7 +14,7 @@ use crate::{
     Batch, Engine, Error, Json, Key, Published, Result, Scan, Stream, StreamPosition, Table, Value,
     batch::{Hook, row_key},
     engine::Range,
-    tables,
+    export, tables,
 };
 
 /// A team's number in this database; 0 holds what belongs to no team.
@@ -62,6 +62,9 @@ impl Database {
     pub async fn team(&self, team: TeamId) -> Result<Store> {
         if let Some(store) = self.stores.lock().get(&team) {
             return Ok(store.clone());
+        }
+        if self.engine.get(&export::unfinished_import()).await?.is_some() {
+            return Err(export::refuse_unfinished());
         }
         let mut store = Store {
             engine: Arc::clone(&self.engine),

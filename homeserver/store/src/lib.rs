@@ -7,8 +7,10 @@
 //! - [`snapshot`]: the persistent trie in which room state is kept.
 
 mod batch;
+mod check;
 mod database;
 mod error;
+pub mod export;
 pub mod key;
 pub mod snapshot;
 mod stream;
@@ -24,6 +26,6 @@ pub use error::Error;
 pub use key::Key;
 pub use snapshot::{Difference, Snapshots};
 pub use stream::{Change, Published, Stream, StreamPosition};
-pub use table::{Json, Scan, Table, Value};
+pub use table::{AnyTable, Json, Scan, Table, Value};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;

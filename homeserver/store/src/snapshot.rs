@@ -316,6 +316,14 @@ fn parse(bytes: Bytes) -> Result<Node> {
     Node::parse(bytes).map_err(|reason| SNAPSHOT_NODES.corrupt(reason))
 }
 
+/// A stored node's height and its entries: event indices at height 0, elsewhere the ids of nodes
+/// that are one lower.
+pub(crate) fn contents(bytes: Bytes) -> Result<(u8, Vec<u64>)> {
+    let node = parse(bytes)?;
+    let entries = node.entries().into_iter().map(|(_, entry)| entry);
+    Ok((node.height(), entries.collect()))
+}
+
 /// The entries of a node, seen from `height`.
 fn entries_at(node: &Option<(SnapshotId, Node)>, height: u8) -> Vec<(u8, u64)> {
     match node {

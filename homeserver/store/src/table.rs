@@ -28,6 +28,32 @@ impl<K: Key, V: Value> Table<K, V> {
     }
 }
 
+/// A table whose types are not of interest: to look at all of them.
+pub trait AnyTable: Sync {
+    fn id(&self) -> u8;
+    fn name(&self) -> &'static str;
+    /// Says what is wrong with a row of this table; `key` without team and table.
+    fn check(&self, key: &[u8], value: &[u8]) -> Result<(), String>;
+}
+
+impl<K: Key, V: Value> AnyTable for Table<K, V> {
+    fn id(&self) -> u8 {
+        self.id
+    }
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn check(&self, mut key: &[u8], value: &[u8]) -> Result<(), String> {
+        K::decode(&mut key).ok_or("malformed key")?;
+        if !key.is_empty() {
+            return Err("something follows the key".to_owned());
+        }
+        V::decode(value).map(drop)
+    }
+}
+
 /// The value of a row. Rows that every event writes have compact encodings of their own;
 /// everything else is [`Json`], which can grow fields without a migration.
 pub trait Value: Sized {

@@ -11,3 +11,71 @@ mod system;
 pub use accounts::*;
 pub use rooms::*;
 pub use system::*;
+
+use crate::table::AnyTable;
+
+/// Every table. `kith db check` knows no other rows, so a new table is added here too.
+pub const ALL: &[&dyn AnyTable] = &[
+    // system.rs
+    &TEAMS,
+    &META,
+    &LOG,
+    &SECRETS,
+    // rooms.rs
+    &ROOM_NUMBERS,
+    &ROOMS,
+    &ROOM_HEADS,
+    &EVENTS,
+    &EVENT_IDS,
+    &TIMELINE,
+    &STATE_KEYS,
+    &STATE_KEY_NAMES,
+    &SNAPSHOT_NODES,
+    &MEMBERS,
+    &MEMBERSHIPS,
+    &RELATIONS,
+    &TRANSACTION_IDS,
+    &ALIASES,
+    &ROOM_ALIASES,
+    &PUBLISHED_ROOMS,
+    // accounts.rs
+    &USERS,
+    &PROFILES,
+    &DEVICES,
+    &ACCESS_TOKENS,
+    &REFRESH_TOKENS,
+    &LOGIN_TOKENS,
+    &REGISTRATION_TOKEN_USES,
+    &USER_WORDS,
+    &ACCOUNT_DATA,
+    &FILTERS,
+    &RECEIPTS,
+    &DEVICE_LIST_CHANGES,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_tables_share_an_id_or_a_name() {
+        let ids: BTreeSet<_> = ALL.iter().map(|table| table.id()).collect();
+        let names: BTreeSet<_> = ALL.iter().map(|table| table.name()).collect();
+        assert_eq!((ids.len(), names.len()), (ALL.len(), ALL.len()));
+    }
+
+    /// A table that is not in [`ALL`] would be a problem to `kith db check`.
+    #[test]
+    fn every_table_is_listed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tables");
+        let files = std::fs::read_dir(folder).expect("the sources are there");
+        let defined = |file: std::io::Result<std::fs::DirEntry>| {
+            let path = file.expect("the folder can be read").path();
+            let source = std::fs::read_to_string(path).expect("sources are text");
+            source.matches("Table::new(").count()
+        };
+        assert_eq!(files.map(defined).sum::<usize>(), ALL.len());
+    }
+}
