@@ -4,6 +4,7 @@
 //! round. [`api`] alone knows HTTP; see the workspace README for the picture of the layers.
 
 pub mod config;
+pub mod outgoing;
 pub mod team;
 pub mod locks;
 pub mod random;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kith_federation::signing_key::{MalformedKey, SigningKey};
 use kith_store::{Batch, Store, tables};
 use ruma::{OwnedServerName, ServerName, UserId, signatures::Ed25519KeyPair};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,7 @@ pub struct Team(Arc<Inner>);
 
 struct Inner {
     server_name: OwnedServerName,
-    signing_key: Ed25519KeyPair,
+    signing_key: SigningKey,
     snapshot_key: [u8; 32],
     config: Arc<Config>,
     stopping: CancellationToken,
@@ -24,7 +25,7 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 pub enum TeamError {
     #[error("the team's signing key cannot be read: {0}")]
-    SigningKey(String),
+    SigningKey(#[from] MalformedKey),
     #[error(transparent)]
     Store(#[from] kith_store::Error),
 }
@@ -37,13 +38,7 @@ impl Team {
         store: &Store,
         stopping: CancellationToken,
     ) -> Result<Self, TeamError> {
-        let stored = store.get(&tables::SECRETS, &"signing_key".to_owned()).await?;
-        let (key, version) = match stored {
-            Some(row) => split_signing_key(&row)?,
-            None => make_signing_key(store).await?,
-        };
-        let signing_key = Ed25519KeyPair::from_der(&key, version)
-            .map_err(|error| TeamError::SigningKey(error.to_string()))?;
+        let signing_key = signing_key(store).await?;
         let snapshot_key = secret(store, "snapshot_key").await?;
         Ok(Self(Arc::new(Inner { server_name, signing_key, snapshot_key, config, stopping })))
     }
@@ -53,7 +48,7 @@ impl Team {
     }
 
     pub fn signing_key(&self) -> &Ed25519KeyPair {
-        &self.0.signing_key
+        self.0.signing_key.pair()
     }
 
     pub fn snapshot_key(&self) -> [u8; 32] {
@@ -75,23 +70,16 @@ impl Team {
     }
 }
 
-/// The row is the key's version, a NUL, and the key in PKCS#8 DER.
-fn split_signing_key(row: &Bytes) -> Result<(Vec<u8>, String), TeamError> {
-    let at = row.iter().position(|byte| *byte == 0);
-    let (version, key) = at
-        .and_then(|at| Some((std::str::from_utf8(&row[..at]).ok()?, &row[at + 1..])))
-        .ok_or_else(|| TeamError::SigningKey("malformed row".to_owned()))?;
-    Ok((key.to_vec(), version.to_owned()))
-}
-
-async fn make_signing_key(store: &Store) -> Result<(Vec<u8>, String), TeamError> {
-    let key = Ed25519KeyPair::generate().to_vec();
-    let version = crate::random::random_string(6);
-    let row = [version.as_bytes(), &[0], &key].concat();
+async fn signing_key(store: &Store) -> Result<SigningKey, TeamError> {
+    let name = "signing_key".to_owned();
+    if let Some(row) = store.get(&tables::SECRETS, &name).await? {
+        return Ok(SigningKey::from_bytes(row.to_vec())?);
+    }
+    let key = SigningKey::generate();
     let mut batch = Batch::new();
-    batch.put(&tables::SECRETS, &"signing_key".to_owned(), &Bytes::from(row));
+    batch.put(&tables::SECRETS, &name, &Bytes::copy_from_slice(key.as_bytes()));
     store.commit(batch).await?;
-    Ok((key, version))
+    Ok(key)
 }
 
 /// A random secret of 32 bytes with this name.

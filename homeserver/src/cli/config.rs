@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use kith_homeserver::{config::Config, listen};
+use kith_homeserver::{config::Config, listen, outgoing};
 use ruma::OwnedServerName;
 
 use super::{CONFIG_FILE, Source, logging, say};
@@ -33,6 +33,7 @@ impl Command {
         let config = source.load(environment)?;
         logging::filter(&config.log)?;
         listen::check_certificates(&config.listeners)?;
+        outgoing::client(&config.outgoing)?;
         check_files(&config)?;
         for warning in config.warnings() {
             say(format_args!("warning: {warning}"))?;
@@ -46,8 +47,8 @@ impl Command {
 }
 
 fn check_files(config: &Config) -> anyhow::Result<()> {
-    for file in config.application_services.iter().chain(&config.outgoing.certificate_authorities) {
-        std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?;
+    for file in &config.application_services {
+        std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     }
     Ok(())
 }
