@@ -3,18 +3,22 @@
 //! Reading starts here: [`Rooms`] finds a [`Room`], its events and its state. Every change goes through
 //! [`persist::RoomWriter`].
 
+pub mod access;
 pub mod authorise;
 pub mod client_event;
 pub mod create;
+pub mod directory;
 pub mod draft;
 pub mod event;
 pub mod event_filter;
+pub mod history;
 mod in_flight;
 mod index;
 pub mod members;
 pub mod membership;
 mod persist;
 pub mod power;
+mod redact;
 pub mod send;
 mod state;
 pub mod timeline;
@@ -163,17 +167,21 @@ impl Rooms {
         Ok(Some(self.keep(number, row, head)?))
     }
 
+    /// The ID of the room with this number.
+    pub async fn room_id(&self, number: RoomNumber) -> Result<Option<OwnedRoomId>, RoomError> {
+        if let Some(room_id) = self.0.by_number.read().get(&number) {
+            return Ok(Some(room_id.clone()));
+        }
+        let row = self.0.store.get(&tables::ROOMS, &number).await?;
+        Ok(row.map(|Json(row)| row.room_id))
+    }
+
     /// The room with this number.
     pub async fn by_number(&self, number: RoomNumber) -> Result<Option<Arc<Room>>, RoomError> {
-        let known = self.0.by_number.read().get(&number).cloned();
-        let room_id = match known {
-            Some(room_id) => room_id,
-            None => match self.0.store.get(&tables::ROOMS, &number).await? {
-                Some(Json(row)) => row.room_id,
-                None => return Ok(None),
-            },
-        };
-        self.get(&room_id).await
+        match self.room_id(number).await? {
+            Some(room_id) => self.get(&room_id).await,
+            None => Ok(None),
+        }
     }
 
     /// Puts a room among those in use, unless it is there.

@@ -3,10 +3,15 @@
 pub mod account;
 pub mod device;
 pub mod discovery;
+pub mod membership;
+pub mod message;
 pub mod presence;
 pub mod read_marker;
 pub mod receipt;
+pub mod redact;
+pub mod room;
 pub mod session;
+pub mod state;
 pub mod sync;
 pub mod typing;
 
@@ -15,6 +20,7 @@ use axum::Router;
 use super::incoming::RouterExt;
 
 pub fn router(router: Router) -> Router {
+    let router = rooms(router);
     router
         .endpoint(account::change_password)
         .endpoint(account::check_registration_token_validity)
@@ -39,4 +45,40 @@ pub fn router(router: Router) -> Router {
         .endpoint(session::refresh_token)
         .endpoint(sync::sync_events)
         .endpoint(typing::create_typing_event)
+}
+
+fn rooms(router: Router) -> Router {
+    let router = router
+        .endpoint(room::create_room)
+        .endpoint(room::get_room_event)
+        .endpoint(membership::join_room_by_id)
+        .endpoint(membership::join_room_by_id_or_alias)
+        .endpoint(membership::leave_room)
+        .endpoint(membership::forget_room)
+        .endpoint(membership::invite_user)
+        .endpoint(membership::kick_user)
+        .endpoint(membership::ban_user)
+        .endpoint(membership::unban_user)
+        .endpoint(membership::joined_rooms)
+        .endpoint(membership::joined_members)
+        .endpoint(membership::get_member_events)
+        .endpoint(message::send_message_event)
+        .endpoint(redact::redact_event)
+        .endpoint(state::get_state_events);
+    state_by_key(router)
+}
+
+/// An empty state key may be left away, with or without the slash before it.
+fn state_by_key(router: Router) -> Router {
+    let router = router.endpoint(state::send_state_event).endpoint(state::get_state_event_for_key);
+    ["r0", "v3"].into_iter().flat_map(|version| [(version, ""), (version, "/")]).fold(
+        router,
+        |router, (version, slash)| {
+            let path =
+                format!("/_matrix/client/{version}/rooms/{{room_id}}/state/{{event_type}}{slash}");
+            router
+                .endpoint_at(&path, state::send_state_event)
+                .endpoint_at(&path, state::get_state_event_for_key)
+        },
+    )
 }

@@ -11,7 +11,10 @@ use serde_json::{Map, Value};
 use crate::{
     devices::{AuthenticationError, DeviceError},
     rate_limit::LimitExceeded,
-    room::{RoomError, SendError, draft::DraftError},
+    room::{
+        RoomError, SendError, access::ReadError, create::CreateError, draft::DraftError,
+        history::InvalidToken,
+    },
     users::{AccountError, RegistrationError, UsernameError},
 };
 
@@ -125,6 +128,12 @@ impl ApiError {
         error
     }
 
+    /// Nobody can be invited by an e-mail address.
+    pub fn no_identity_server() -> Self {
+        let reason = "This server does not work with identity servers: invite by user ID";
+        Self::new(StatusCode::FORBIDDEN, "M_THREEPID_DENIED", reason)
+    }
+
     /// Logs the cause, which the client does not see.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed on our side");
@@ -205,24 +214,6 @@ impl From<LimitExceeded> for ApiError {
     }
 }
 
-impl From<RoomError> for ApiError {
-    fn from(error: RoomError) -> Self {
-        Self::internal(error)
-    }
-}
-
-impl From<SendError> for ApiError {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::Unauthorized(_) => Self::forbidden(error.to_string()),
-            SendError::UnknownEvent | SendError::UnknownRoom => Self::not_found(error.to_string()),
-            SendError::BadState(reason) => Self::new(StatusCode::FORBIDDEN, "M_BAD_STATE", reason),
-            SendError::Draft(error) => error.into(),
-            SendError::Room(error) => error.into(),
-        }
-    }
-}
-
 impl From<DraftError> for ApiError {
     fn from(error: DraftError) -> Self {
         match error {
@@ -262,6 +253,62 @@ impl From<serde_json::Error> for ApiError {
             Self::bad_json(error.to_string())
         } else {
             Self::not_json(error.to_string())
+        }
+    }
+}
+
+impl From<RoomError> for ApiError {
+    fn from(error: RoomError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotMember => Self::forbidden(error.to_string()),
+            ReadError::Token(error) => error.into(),
+            ReadError::Room(error) => error.into(),
+        }
+    }
+}
+
+impl From<InvalidToken> for ApiError {
+    fn from(error: InvalidToken) -> Self {
+        Self::invalid_param(error.to_string())
+    }
+}
+
+impl From<SendError> for ApiError {
+    fn from(error: SendError) -> Self {
+        let bad_request = |errcode| Self::new(StatusCode::BAD_REQUEST, errcode, error.to_string());
+        match error {
+            SendError::Unauthorized(_) | SendError::BadState(_) => {
+                Self::forbidden(error.to_string())
+            }
+            SendError::UnknownEvent | SendError::UnknownRoom => Self::not_found(error.to_string()),
+            SendError::NotLeft => bad_request("M_UNKNOWN"),
+            SendError::DuplicateAnnotation => bad_request("M_DUPLICATE_ANNOTATION"),
+            SendError::InvalidAlias(_) => bad_request("M_INVALID_PARAM"),
+            SendError::BadAlias(_) => bad_request("M_BAD_ALIAS"),
+            SendError::RemoteUser(_) => {
+                Self::new(StatusCode::FORBIDDEN, "M_UNKNOWN", error.to_string())
+            }
+            SendError::NotForGuests => Self::guest_access_forbidden(),
+            SendError::Draft(error) => error.into(),
+            SendError::Room(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateError> for ApiError {
+    fn from(error: CreateError) -> Self {
+        let bad_request = |errcode| Self::new(StatusCode::BAD_REQUEST, errcode, error.to_string());
+        match error {
+            CreateError::UnsupportedVersion(_) => bad_request("M_UNSUPPORTED_ROOM_VERSION"),
+            CreateError::AliasTaken => bad_request("M_ROOM_IN_USE"),
+            CreateError::InvalidState(_) => bad_request("M_INVALID_ROOM_STATE"),
+            CreateError::Send(error) => error.into(),
         }
     }
 }

@@ -13,10 +13,7 @@ use ruma::{
     CanonicalJsonObject, OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId,
     events::{
         StateEventType, TimelineEventType,
-        room::{
-            guest_access::GuestAccess, history_visibility::HistoryVisibility,
-            member::MembershipState,
-        },
+        room::{guest_access::GuestAccess, history_visibility::HistoryVisibility},
     },
     room::JoinRuleKind,
     room_version_rules::RoomVersionRules,
@@ -26,7 +23,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{
     Room, RoomError, Rooms,
     draft::{self, Draft, Place},
-    membership::MemberChange,
+    membership::{Action, MemberChange},
     persist::{RoomWriter, SendError},
 };
 use crate::random::random_string;
@@ -109,7 +106,8 @@ impl Rooms {
         writer.batch().expect(&tables::ROOMS, &room.number, None);
         writer.batch().put(&tables::ROOMS, &room.number, &Json(row));
         writer.batch().put(&tables::ROOM_NUMBERS, &room.room_id, &room.number);
-        writer.append_create(create.draft, create.event_id, &create.pdu).await?;
+        let added = writer.append_create(create.draft, create.event_id, &create.pdu).await;
+        added.map_err(invalid_state)?;
         self.first_events(&mut writer, &new).await?;
         if let Some(alias) = &new.alias {
             let row = AliasRow { room_id: room.room_id.clone(), creator: new.creator.clone() };
@@ -135,39 +133,40 @@ impl Rooms {
         new: &NewRoom,
     ) -> Result<(), CreateError> {
         let creator = &new.creator;
+        let mut drafts = Vec::new();
         let state = |kind: StateEventType, content: Value| {
             Draft::own_state(creator.clone(), &kind, "", &content)
         };
-        let join = MemberChange::new(MembershipState::Join);
-        writer.append(self.member_draft(creator, creator, &join).await?).await?;
+        let join = MemberChange::new(Action::Join);
+        drafts.push(self.member_draft(creator, creator, &join).await?);
         let power_levels = power_levels(new, &writer.room().rules);
-        let power_levels = state(StateEventType::RoomPowerLevels, power_levels);
-        writer.append(power_levels).await.map_err(invalid_state)?;
+        drafts.push(state(StateEventType::RoomPowerLevels, power_levels));
         if let Some(alias) = &new.alias {
-            let content = json!({ "alias": alias });
-            writer.append(state(StateEventType::RoomCanonicalAlias, content)).await?;
+            drafts.push(state(StateEventType::RoomCanonicalAlias, json!({ "alias": alias })));
         }
         for (kind, content) in preset_state(new.preset) {
             if !new.initial_state.iter().any(|(given, key, _)| *given == kind && key.is_empty()) {
-                writer.append(state(kind, content)).await?;
+                drafts.push(state(kind, content));
             }
         }
         for (kind, state_key, content) in &new.initial_state {
-            let draft = Draft::state(creator.clone(), kind, state_key, content.clone());
-            writer.append(draft).await.map_err(invalid_state)?;
+            drafts.push(Draft::state(creator.clone(), kind, state_key, content.clone()));
         }
         if let Some(name) = &new.name {
-            writer.append(state(StateEventType::RoomName, json!({ "name": name }))).await?;
+            drafts.push(state(StateEventType::RoomName, json!({ "name": name })));
         }
         if let Some(topic) = &new.topic {
             let text = json!([{ "body": topic }]);
             let content = json!({ "topic": topic, "m.topic": { "m.text": text } });
-            writer.append(state(StateEventType::RoomTopic, content)).await?;
+            drafts.push(state(StateEventType::RoomTopic, content));
         }
         for user_id in &new.invite {
-            let mut invite = MemberChange::new(MembershipState::Invite);
+            let mut invite = MemberChange::new(Action::Invite);
             invite.is_direct = new.is_direct;
-            writer.append(self.member_draft(creator, user_id, &invite).await?).await?;
+            drafts.push(self.member_draft(creator, user_id, &invite).await?);
+        }
+        for draft in drafts {
+            writer.append(draft).await.map_err(invalid_state)?;
         }
         Ok(())
     }
@@ -265,8 +264,23 @@ fn power_levels(new: &NewRoom, rules: &RoomVersionRules) -> Value {
     });
     if let Some(content) = content.as_object_mut() {
         content.extend(new.power_level_content_override.clone());
+        if privileged {
+            raise_tombstone(content);
+        }
     }
     content
+}
+
+/// Where creators stand above everybody, replacing the room takes more than other state.
+fn raise_tombstone(content: &mut Map<String, Value>) {
+    let state_default = content.get("state_default").and_then(Value::as_i64).unwrap_or(50);
+    if let Some(events) = content.get_mut("events").and_then(Value::as_object_mut) {
+        let tombstone = TimelineEventType::RoomTombstone.to_string();
+        let level = events.entry(tombstone).or_insert(150.into());
+        if level.as_i64().is_some_and(|level| level <= state_default) {
+            *level = state_default.saturating_add(1).into();
+        }
+    }
 }
 
 /// [Spec](https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3createroom), the

@@ -7,17 +7,56 @@ use std::sync::Arc;
 use kith_store::{Batch, Change, Json, tables};
 use ruma::{
     OwnedUserId, UserId,
-    events::{StateEventType, room::member::MembershipState},
+    events::{
+        StateEventType,
+        room::{
+            guest_access::{GuestAccess, RoomGuestAccessEventContent},
+            member::MembershipState,
+        },
+    },
     room::{AllowRule, JoinRule, RoomMembership},
 };
 use serde_json::{Map, Value};
 
-use super::{Room, RoomError, Rooms, draft::Draft, persist::SendError};
+use super::{
+    Room, RoomError, Rooms,
+    draft::{Draft, canonical_object},
+    persist::{RoomWriter, SendError},
+};
+
+/// In a join: the member whose power to invite the server vouches for.
+const AUTHORISED_VIA: &str = "join_authorised_via_users_server";
+
+/// What somebody does with a membership, their own or another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Join,
+    /// Leave a room, decline an invite or take a knock back.
+    Leave,
+    Knock,
+    Invite,
+    /// Put a member out, or take an invite back, or refuse a knock.
+    Kick,
+    Ban,
+    Unban,
+}
+
+impl Action {
+    fn membership(self) -> MembershipState {
+        match self {
+            Self::Join => MembershipState::Join,
+            Self::Leave | Self::Kick | Self::Unban => MembershipState::Leave,
+            Self::Knock => MembershipState::Knock,
+            Self::Invite => MembershipState::Invite,
+            Self::Ban => MembershipState::Ban,
+        }
+    }
+}
 
 /// What becomes of a member.
 #[derive(Debug, Clone)]
 pub struct MemberChange {
-    pub membership: MembershipState,
+    pub action: Action,
     pub reason: Option<String>,
     pub is_direct: bool,
     /// A member whose power to invite lets the user into a restricted room.
@@ -25,8 +64,8 @@ pub struct MemberChange {
 }
 
 impl MemberChange {
-    pub fn new(membership: MembershipState) -> Self {
-        Self { membership, reason: None, is_direct: false, authorised_via: None }
+    pub fn new(action: Action) -> Self {
+        Self { action, reason: None, is_direct: false, authorised_via: None }
     }
 
     #[must_use]
@@ -45,11 +84,8 @@ impl Rooms {
         change: &MemberChange,
     ) -> Result<Draft, RoomError> {
         let mut content = Map::new();
-        content.insert("membership".into(), change.membership.as_str().into());
-        let present = matches!(
-            change.membership,
-            MembershipState::Join | MembershipState::Invite | MembershipState::Knock
-        );
+        content.insert("membership".into(), change.action.membership().as_str().into());
+        let present = matches!(change.action, Action::Join | Action::Invite | Action::Knock);
         if present && self.team().is_ours(target) {
             for field in ["displayname", "avatar_url"] {
                 let key = (target.to_owned(), field.to_owned());
@@ -65,13 +101,14 @@ impl Rooms {
             content.insert("is_direct".into(), true.into());
         }
         if let Some(user_id) = &change.authorised_via {
-            content.insert("join_authorised_via_users_server".into(), user_id.as_str().into());
+            content.insert(AUTHORISED_VIA.into(), user_id.as_str().into());
         }
         let kind = StateEventType::RoomMember;
         Ok(Draft::own_state(sender.to_owned(), &kind, target.as_str(), &content))
     }
 
-    /// Changes a membership, as far as the room's rules allow.
+    /// Changes a membership, as far as the room's rules allow. Whoever is not in the room learns
+    /// nothing of its members: check that before, with [`Self::joined_room`].
     pub async fn set_membership(
         &self,
         room: &Arc<Room>,
@@ -82,8 +119,7 @@ impl Rooms {
         let draft = self.member_draft(sender, target, &change).await?;
         let mut writer = self.writer(room).await?;
         let before = writer.member(&target.to_owned()).await?;
-        let membership = before.map_or(MembershipState::Leave, |row| row.membership);
-        match check_transition(&membership, &change.membership, sender == target) {
+        match check_transition(change.action, before.map(|row| row.membership).as_ref()) {
             Transition::Go => {}
             Transition::Already => return Ok(()),
             Transition::Refuse(reason) => return Err(SendError::BadState(reason.to_owned())),
@@ -100,12 +136,47 @@ impl Rooms {
         user_id: &UserId,
         reason: Option<String>,
     ) -> Result<(), SendError> {
-        let mut change = MemberChange::new(MembershipState::Join).because(reason);
+        let mut change = MemberChange::new(Action::Join).because(reason);
         let membership = self.members().membership(room.number, user_id).await?;
         if !matches!(membership, MembershipState::Join | MembershipState::Invite) {
             change.authorised_via = self.authorising_member(room, user_id).await?;
         }
         self.set_membership(room, user_id, user_id, change).await
+    }
+
+    /// Whether the room lets in people without an account of their own.
+    pub async fn guests_may_join(&self, room: &Room) -> Result<bool, RoomError> {
+        let kind = StateEventType::RoomGuestAccess;
+        let content: Option<RoomGuestAccessEventContent> =
+            self.current_state(room, &kind, "").await?;
+        Ok(content.is_some_and(|content| content.guest_access == GuestAccess::CanJoin))
+    }
+
+    /// A member event that a user made by hand. Whose word lets a user into a restricted room is for
+    /// the server to say.
+    pub(super) async fn complete_member(
+        &self,
+        room: &Room,
+        mut draft: Draft,
+    ) -> Result<Draft, SendError> {
+        let mut content = canonical_object(&draft.content)?;
+        let named = content.remove(AUTHORISED_VIA).is_some();
+        let joins = content.get("membership").and_then(|value| value.as_str()) == Some("join")
+            && draft.state_key.as_deref() == Some(draft.sender.as_str());
+        let mut via = None;
+        if joins {
+            let membership = self.members().membership(room.number, &draft.sender).await?;
+            if !matches!(membership, MembershipState::Join | MembershipState::Invite) {
+                via = self.authorising_member(room, &draft.sender).await?;
+            }
+        }
+        if named || via.is_some() {
+            if let Some(via) = via {
+                content.insert(AUTHORISED_VIA.to_owned(), via.to_string().into());
+            }
+            draft.content = serde_json::value::to_raw_value(&content).expect("JSON serialises");
+        }
+        Ok(draft)
     }
 
     /// Someone who may invite, if the join rules let this user in by another room.
@@ -150,7 +221,7 @@ impl Rooms {
         user_id: &UserId,
         reason: Option<String>,
     ) -> Result<(), SendError> {
-        let change = MemberChange::new(MembershipState::Leave).because(reason);
+        let change = MemberChange::new(Action::Leave).because(reason);
         self.set_membership(room, user_id, user_id, change).await
     }
 
@@ -178,7 +249,7 @@ impl Rooms {
             return Err(SendError::UnknownRoom);
         };
         if !matches!(row.membership, MembershipState::Leave | MembershipState::Ban) {
-            return Err(SendError::BadState("leave the room before you forget it".to_owned()));
+            return Err(SendError::NotLeft);
         }
         row.forgotten = true;
         let (room, user) = (Arc::clone(room), user_id.to_owned());
@@ -199,7 +270,7 @@ impl Rooms {
                 continue;
             }
             let Some(room) = self.by_number(*number).await? else { continue };
-            let join = MemberChange::new(MembershipState::Join);
+            let join = MemberChange::new(Action::Join);
             let draft = self.member_draft(user_id, user_id, &join).await?;
             if let Err(error) = self.send_state(&room, keep_fields(self, &room, draft).await?).await
             {
@@ -207,6 +278,20 @@ impl Rooms {
             }
         }
         Ok(())
+    }
+}
+
+impl RoomWriter {
+    /// Users of other servers cannot hear of an invite yet.
+    pub(super) fn check_reachable(&self, draft: &Draft) -> Result<(), SendError> {
+        let target = draft.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
+        let Some(target) = target.filter(|target| !self.rooms().team().is_ours(target)) else {
+            return Ok(());
+        };
+        match canonical_object(&draft.content)?.get("membership").and_then(|m| m.as_str()) {
+            Some("invite") => Err(SendError::RemoteUser(target.into())),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -223,7 +308,7 @@ async fn keep_fields(rooms: &Rooms, room: &Room, mut draft: Draft) -> Result<Dra
             None => content.remove(field),
         };
     }
-    content.remove("join_authorised_via_users_server");
+    content.remove(AUTHORISED_VIA);
     content.remove("reason");
     content.insert("membership".into(), MembershipState::Join.as_str().into());
     draft.content = serde_json::value::to_raw_value(&content).expect("JSON serialises");
@@ -237,18 +322,22 @@ enum Transition {
     Refuse(&'static str),
 }
 
-/// What the auth rules would allow but a user does not mean: leaving twice, unbanning nobody.
-fn check_transition(from: &MembershipState, to: &MembershipState, own: bool) -> Transition {
-    match (from, to) {
-        (MembershipState::Join, MembershipState::Join) => Transition::Already,
-        (MembershipState::Leave, MembershipState::Leave) if own => Transition::Already,
-        (MembershipState::Ban, MembershipState::Ban) => Transition::Already,
-        (MembershipState::Join, MembershipState::Invite) => {
-            Transition::Refuse("the user is in the room already")
-        }
-        (MembershipState::Leave, MembershipState::Leave) => {
-            Transition::Refuse("the user is not in the room")
-        }
-        _ => Transition::Go,
+/// What the auth rules would allow but a user does not mean: leaving twice, kicking the banned.
+fn check_transition(action: Action, before: Option<&MembershipState>) -> Transition {
+    use MembershipState::{Ban, Invite, Join, Knock, Leave};
+    use Transition::{Already, Go, Refuse};
+    match (action, before) {
+        (Action::Join, Some(Join)) | (Action::Knock, Some(Knock)) => Already,
+        (Action::Leave, Some(Leave)) => Already,
+        (Action::Leave, None) => Refuse("you are not in this room"),
+        (Action::Invite, Some(Invite)) => Already,
+        (Action::Invite, Some(Join)) => Refuse("the user is in the room already"),
+        (Action::Invite, Some(Ban)) => Refuse("the user is banned from the room"),
+        (Action::Kick, Some(Join | Invite | Knock)) => Go,
+        (Action::Kick, _) => Refuse("the user is not in the room"),
+        (Action::Unban, Some(Ban)) => Go,
+        (Action::Unban, _) => Refuse("the user is not banned"),
+        (Action::Ban, Some(Ban)) => Already,
+        _ => Go,
     }
 }

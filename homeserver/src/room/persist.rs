@@ -15,7 +15,7 @@ use kith_store::{
     tables::{self, EventIndex, EventRow, MemberRow, RoomHead, Verdict},
 };
 use ruma::{
-    CanonicalJsonObject, OwnedEventId, OwnedUserId,
+    CanonicalJsonObject, OwnedEventId, OwnedRoomAliasId, OwnedUserId,
     events::{StateEventType, TimelineEventType},
     state_res::auth_types_for_event,
 };
@@ -50,6 +50,18 @@ pub enum SendError {
     UnknownRoom,
     #[error("{0}")]
     BadState(String),
+    #[error("leave the room before you forget it")]
+    NotLeft,
+    #[error("you have reacted to this event with this key already")]
+    DuplicateAnnotation,
+    #[error("{0} is not a valid room alias")]
+    InvalidAlias(String),
+    #[error("the alias {0} does not point to this room")]
+    BadAlias(OwnedRoomAliasId),
+    #[error("{0} is on another server, and this server does not speak with others yet")]
+    RemoteUser(OwnedUserId),
+    #[error("guests may not join this room")]
+    NotForGuests,
     #[error(transparent)]
     Draft(#[from] DraftError),
     #[error(transparent)]
@@ -128,6 +140,10 @@ impl RoomWriter {
         }
     }
 
+    pub fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
     pub fn room(&self) -> &Arc<Room> {
         &self.room
     }
@@ -168,7 +184,12 @@ impl RoomWriter {
     }
 
     /// Builds the event, checks it against the auth rules and adds it.
-    pub async fn append(&mut self, draft: Draft) -> Result<Arc<Event>, SendError> {
+    pub async fn append(&mut self, mut draft: Draft) -> Result<Arc<Event>, SendError> {
+        match draft.kind {
+            TimelineEventType::RoomRedaction => self.check_redaction(&mut draft).await?,
+            TimelineEventType::RoomMember => self.check_reachable(&draft)?,
+            _ => {}
+        }
         let auth = self.auth_state(&draft).await?;
         let mut extremities = self.state.extremities.clone();
         extremities.truncate(MAX_PREV_EVENTS);
@@ -276,7 +297,7 @@ impl RoomWriter {
     }
 
     /// The event that a redaction names loses its content in the same commit. Whether the sender
-    /// may redact it was checked by whoever made the draft.
+    /// may redact it was checked before.
     async fn apply_redaction(&mut self, event: &Event) -> Result<(), RoomError> {
         let Some(target) = &event.redacts else { return Ok(()) };
         let Some(target) = self.rooms.event_by_id(&self.room, target).await? else {

@@ -4,17 +4,12 @@ use std::sync::Arc;
 
 use kith_store::{Batch, tables};
 use ruma::{
-    OwnedEventId, OwnedTransactionId, UserId,
+    OwnedEventId, OwnedTransactionId, TransactionId, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 use serde_json::value::RawValue;
 
-use super::{
-    Room, Rooms,
-    draft::Draft,
-    event::{Event, SentBy},
-    persist::{RoomWriter, SendError},
-};
+use super::{Room, Rooms, draft::Draft, event::SentBy, persist::SendError};
 use crate::users::Requester;
 
 impl Rooms {
@@ -29,7 +24,7 @@ impl Rooms {
         let key = (
             requester.user_id.clone(),
             requester.device_id.clone(),
-            format!("{}/{}", room.number, transaction_id),
+            transaction_scope(room, &draft, &transaction_id),
         );
         if let Some(event_id) = self.store().get(&tables::TRANSACTION_IDS, &key).await? {
             return Ok(event_id);
@@ -48,7 +43,7 @@ impl Rooms {
         }
         let device_id = requester.device_id.clone();
         let draft = Draft { sent_by: Some(SentBy { device_id, transaction_id }), ..draft };
-        let event = self.append_checked(&mut writer, draft).await?;
+        let event = writer.append(draft).await?;
         writer.batch().put(&tables::TRANSACTION_IDS, &key, &event.event_id);
         let _in_flight = self.transactions_in_flight().hold(key, event.event_id.clone());
         writer.commit().await?;
@@ -59,9 +54,15 @@ impl Rooms {
     pub async fn send_state(
         &self,
         room: &Arc<Room>,
-        draft: Draft,
+        mut draft: Draft,
     ) -> Result<OwnedEventId, SendError> {
+        if draft.kind == TimelineEventType::RoomMember {
+            draft = self.complete_member(room, draft).await?;
+        }
         let mut writer = self.writer(room).await?;
+        if draft.kind == TimelineEventType::RoomCanonicalAlias {
+            writer.check_canonical_alias(&draft).await?;
+        }
         let kind = StateEventType::from(draft.kind.to_string());
         let state_key = draft.state_key.clone().unwrap_or_default();
         if let Some(current) = writer.state_event(&kind, &state_key).await?
@@ -73,42 +74,6 @@ impl Rooms {
         let event = writer.append(draft).await?;
         writer.commit().await?;
         Ok(event.event_id.clone())
-    }
-
-    /// A redaction needs its own check, which is not part of the auth rules.
-    async fn append_checked(
-        &self,
-        writer: &mut RoomWriter,
-        draft: Draft,
-    ) -> Result<Arc<Event>, SendError> {
-        if draft.kind == TimelineEventType::RoomRedaction {
-            let room = Arc::clone(writer.room());
-            if let Some(target) = &draft.redacts {
-                let target = self.event_by_id(&room, target).await?;
-                let target = target.ok_or(SendError::UnknownEvent)?;
-                self.check_redaction(&room, &draft.sender, &target).await?;
-            }
-        }
-        writer.append(draft).await
-    }
-
-    /// Users may redact their own events, and those of others with the room's redact level.
-    async fn check_redaction(
-        &self,
-        room: &Room,
-        sender: &UserId,
-        target: &Event,
-    ) -> Result<(), SendError> {
-        let power_levels = self.power_levels(room).await?;
-        let allowed = if target.sender == sender {
-            power_levels.user_can_redact_own_event(sender)
-        } else {
-            power_levels.user_can_redact_event_of_other(sender)
-        };
-        if !allowed {
-            return Err(SendError::Unauthorized("the sender may not redact this event".to_owned()));
-        }
-        Ok(())
     }
 
     /// The room, if the user is joined to it.
@@ -124,6 +89,31 @@ impl Rooms {
             _ => Err(not_joined()),
         }
     }
+}
+
+impl Rooms {
+    /// A room that the user is in or may be about to enter. Guests enter only where they may.
+    pub async fn room_to_enter(
+        &self,
+        room_id: &ruma::RoomId,
+        requester: &Requester,
+    ) -> Result<Arc<Room>, SendError> {
+        let room = self.get(room_id).await?.ok_or(SendError::UnknownRoom)?;
+        if requester.guest
+            && !self.members().is_joined(room.number, &requester.user_id).await?
+            && !self.guests_may_join(&room).await?
+        {
+            return Err(SendError::NotForGuests);
+        }
+        Ok(room)
+    }
+}
+
+/// A transaction ID is good for one device and one path: the room, the event's type, and for the
+/// redaction endpoint the event that is to be redacted.
+fn transaction_scope(room: &Room, draft: &Draft, transaction_id: &TransactionId) -> String {
+    let redacts = draft.redacts.as_ref().map_or("", |event_id| event_id.as_str());
+    format!("{}/{}/{redacts}/{transaction_id}", room.number, draft.kind)
 }
 
 fn same_json(a: &RawValue, b: &RawValue) -> bool {

@@ -90,13 +90,13 @@ impl Rooms {
         Ok(self.0.snapshots.insert(&mut batch, room.number, before, key, index).await?)
     }
 
-    /// Every state event of one type in the current state: all spaces' children, all members.
-    pub async fn current_state_of_type(
+    /// Every state event of one type in a snapshot: all spaces' children, all members.
+    pub async fn state_of_type(
         &self,
         room: &Room,
+        snapshot: SnapshotId,
         kind: &StateEventType,
     ) -> Result<Vec<Arc<Event>>, RoomError> {
-        let snapshot = room.head().snapshot;
         let prefix = (room.number, kind.to_string());
         let keys = self.0.store.scan(&tables::STATE_KEYS, Scan::prefix(&prefix)).await?;
         let mut events = Vec::new();

@@ -2,11 +2,11 @@
 //!
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#room-history-visibility)
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use kith_store::tables::{MemberRow, SnapshotId};
+use kith_store::tables::{MemberRow, SnapshotId, Verdict};
 use ruma::{
-    OwnedUserId, UserId,
+    EventId, OwnedUserId, UserId,
     events::{
         StateEventType, TimelineEventType,
         room::{history_visibility::HistoryVisibility, member::MembershipState},
@@ -56,6 +56,18 @@ struct Member {
 }
 
 impl Visibility<'_> {
+    /// An event of the room, if the user may see it.
+    pub async fn event(&mut self, event_id: &EventId) -> Result<Option<Arc<Event>>, RoomError> {
+        match self.rooms.event_by_id(self.room, event_id).await? {
+            Some(event)
+                if event.standing.verdict == Verdict::Accepted && self.sees(&event).await? =>
+            {
+                Ok(Some(event))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// The user's membership when the event was sent; their own member event counts as after it.
     pub async fn membership_at(&mut self, event: &Event) -> Result<MembershipState, RoomError> {
         if event.kind == TimelineEventType::RoomMember
@@ -94,6 +106,8 @@ impl Visibility<'_> {
     ) -> bool {
         match visibility {
             HistoryVisibility::WorldReadable => true,
+            // Whoever forgets a room gives up its history.
+            _ if self.member.as_ref().is_some_and(|member| member.forgotten) => false,
             _ if *membership == MembershipState::Join => true,
             HistoryVisibility::Invited => {
                 *membership == MembershipState::Invite && self.joined_after(event)
@@ -136,6 +150,7 @@ impl Visibility<'_> {
     }
 }
 
-fn membership_of(event: &Event) -> MembershipState {
+/// What a member event says; `Leave` if it says nothing sensible.
+pub fn membership_of(event: &Event) -> MembershipState {
     event.content_as::<Member>().map_or(MembershipState::Leave, |content| content.membership)
 }

@@ -1,0 +1,231 @@
+//! Joining and leaving rooms, inviting and removing others, and who is there.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use kith_store::tables::MemberRow;
+use ruma::{
+    OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId,
+    api::client::membership::{
+        ban_user, forget_room, get_member_events,
+        invite_user::{self, v3::InvitationRecipient},
+        join_room_by_id, join_room_by_id_or_alias, joined_members, joined_rooms, kick_user,
+        leave_room, unban_user,
+    },
+    events::{StateEventType, room::member::MembershipState},
+};
+
+use crate::{
+    api::{
+        ApiError,
+        incoming::{Incoming, State},
+    },
+    room::{
+        Room, Rooms,
+        access::{ReadError, Readable},
+        client_event::Viewer,
+        event::Event,
+        membership::{Action, MemberChange},
+        visibility::membership_of,
+    },
+    users::Requester,
+};
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/join`
+pub async fn join_room_by_id(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<join_room_by_id::v3::Request>,
+) -> Result<join_room_by_id::v3::Response, ApiError> {
+    let room = rooms.room_to_enter(&request.room_id, &requester).await?;
+    rooms.join(&room, &requester.user_id, request.reason).await?;
+    Ok(join_room_by_id::v3::Response::new(request.room_id))
+}
+
+/// `POST /_matrix/client/v3/join/{roomIdOrAlias}`
+pub async fn join_room_by_id_or_alias(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<join_room_by_id_or_alias::v3::Request>,
+) -> Result<join_room_by_id_or_alias::v3::Response, ApiError> {
+    let room_id = resolve(&rooms, request.room_id_or_alias).await?;
+    let room = rooms.room_to_enter(&room_id, &requester).await?;
+    rooms.join(&room, &requester.user_id, request.reason).await?;
+    Ok(join_room_by_id_or_alias::v3::Response::new(room_id))
+}
+
+/// The room ID itself, or the one that an alias points to.
+pub(super) async fn resolve(
+    rooms: &Rooms,
+    id: OwnedRoomOrAliasId,
+) -> Result<OwnedRoomId, ApiError> {
+    match OwnedRoomId::try_from(id) {
+        Ok(room_id) => Ok(room_id),
+        Err(alias) => {
+            let room_id = rooms.resolve_alias(&alias).await?;
+            room_id.ok_or_else(|| ApiError::not_found(format!("Room alias {alias} not found")))
+        }
+    }
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/leave`
+pub async fn leave_room(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<leave_room::v3::Request>,
+) -> Result<leave_room::v3::Response, ApiError> {
+    let room = rooms.get(&request.room_id).await?;
+    let room = room.ok_or_else(|| ApiError::forbidden("you are not in this room"))?;
+    rooms.leave(&room, &requester.user_id, request.reason).await?;
+    Ok(leave_room::v3::Response::new())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/forget`
+pub async fn forget_room(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<forget_room::v3::Request>,
+) -> Result<forget_room::v3::Response, ApiError> {
+    let room = rooms.get(&request.room_id).await?;
+    let room = room.ok_or_else(|| ApiError::not_found("you have nothing to do with this room"))?;
+    rooms.forget(&room, &requester.user_id).await?;
+    Ok(forget_room::v3::Response::new())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/invite`
+pub async fn invite_user(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<invite_user::v3::Request>,
+) -> Result<invite_user::v3::Response, ApiError> {
+    let InvitationRecipient::UserId(invited) = request.recipient else {
+        return Err(ApiError::no_identity_server());
+    };
+    let change = MemberChange::new(Action::Invite).because(invited.reason);
+    change_other(&rooms, &request.room_id, &requester, invited.user_id, change).await?;
+    Ok(invite_user::v3::Response::new())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/kick`
+pub async fn kick_user(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<kick_user::v3::Request>,
+) -> Result<kick_user::v3::Response, ApiError> {
+    let change = MemberChange::new(Action::Kick).because(request.reason);
+    change_other(&rooms, &request.room_id, &requester, request.user_id, change).await?;
+    Ok(kick_user::v3::Response::new())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/ban`
+pub async fn ban_user(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<ban_user::v3::Request>,
+) -> Result<ban_user::v3::Response, ApiError> {
+    let change = MemberChange::new(Action::Ban).because(request.reason);
+    change_other(&rooms, &request.room_id, &requester, request.user_id, change).await?;
+    Ok(ban_user::v3::Response::new())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/unban`
+pub async fn unban_user(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<unban_user::v3::Request>,
+) -> Result<unban_user::v3::Response, ApiError> {
+    let change = MemberChange::new(Action::Unban).because(request.reason);
+    change_other(&rooms, &request.room_id, &requester, request.user_id, change).await?;
+    Ok(unban_user::v3::Response::new())
+}
+
+async fn change_other(
+    rooms: &Rooms,
+    room_id: &RoomId,
+    requester: &Requester,
+    target: OwnedUserId,
+    change: MemberChange,
+) -> Result<(), ApiError> {
+    let room = rooms.joined_room(room_id, &requester.user_id).await?;
+    rooms.set_membership(&room, &requester.user_id, &target, change).await?;
+    Ok(())
+}
+
+/// `GET /_matrix/client/v3/joined_rooms`
+pub async fn joined_rooms(
+    State(rooms): State<Rooms>,
+    Incoming { requester, .. }: Incoming<joined_rooms::v3::Request>,
+) -> Result<joined_rooms::v3::Response, ApiError> {
+    let mut joined = Vec::new();
+    for (number, row) in rooms.members().of_user(&requester.user_id).await?.iter() {
+        if row.membership == MembershipState::Join {
+            joined.extend(rooms.room_id(*number).await?);
+        }
+    }
+    Ok(joined_rooms::v3::Response::new(joined))
+}
+
+/// `GET /_matrix/client/v3/rooms/{roomId}/joined_members`
+pub async fn joined_members(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<joined_members::v3::Request>,
+) -> Result<joined_members::v3::Response, ApiError> {
+    let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
+    let mut joined = BTreeMap::new();
+    for (user_id, row) in rooms.members().of_room(room.number).await? {
+        if row.membership == MembershipState::Join {
+            let mut member = joined_members::v3::RoomMember::new();
+            member.display_name = row.display_name;
+            member.avatar_url = row.avatar_url.map(Into::into);
+            joined.insert(user_id, member);
+        }
+    }
+    Ok(joined_members::v3::Response::new(joined))
+}
+
+/// `GET /_matrix/client/v3/rooms/{roomId}/members`
+pub async fn get_member_events(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<get_member_events::v3::Request>,
+) -> Result<get_member_events::v3::Response, ApiError> {
+    let readable = rooms.readable(&request.room_id, &requester.user_id).await?;
+    let wanted = |membership: &MembershipState| {
+        // With both parameters either is enough.
+        match (&request.membership, &request.not_membership) {
+            (None, None) => true,
+            (is, not) => {
+                is.as_ref().is_some_and(|is| is == membership)
+                    || not.as_ref().is_some_and(|not| not != membership)
+            }
+        }
+    };
+    let events = match &request.at {
+        None if readable.left.is_none() => current_members(&rooms, &readable.room, wanted).await?,
+        at => members_at(&rooms, &readable, at.as_deref(), wanted).await?,
+    };
+    let viewer = Viewer { requester: &requester, with_room_id: true };
+    let mut chunk = Vec::with_capacity(events.len());
+    for event in events {
+        chunk.push(rooms.client_event(&readable.room, &event, viewer, None).await?);
+    }
+    Ok(get_member_events::v3::Response::new(chunk))
+}
+
+async fn current_members(
+    rooms: &Rooms,
+    room: &Room,
+    wanted: impl Fn(&MembershipState) -> bool,
+) -> Result<Vec<Arc<Event>>, ReadError> {
+    let mut events = Vec::new();
+    for (_, MemberRow { membership, event, .. }) in rooms.members().of_room(room.number).await? {
+        if wanted(&membership) {
+            events.push(rooms.event(room, event).await?);
+        }
+    }
+    Ok(events)
+}
+
+/// The members at a point of the timeline, or when the user left if that was before.
+async fn members_at(
+    rooms: &Rooms,
+    readable: &Readable,
+    at: Option<&str>,
+    wanted: impl Fn(&MembershipState) -> bool,
+) -> Result<Vec<Arc<Event>>, ReadError> {
+    let snapshot = rooms.readable_state_at(readable, at).await?;
+    let kind = StateEventType::RoomMember;
+    let mut events = rooms.state_of_type(&readable.room, snapshot, &kind).await?;
+    events.retain(|event| wanted(&membership_of(event)));
+    Ok(events)
+}

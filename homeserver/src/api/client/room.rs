@@ -1,0 +1,134 @@
+//! Rooms as such: making one, and single events of it.
+
+use ruma::{
+    OwnedRoomAliasId,
+    api::client::room::{
+        Visibility,
+        create_room::{self, v3::RoomPreset},
+        get_room_event,
+    },
+    events::StateEventType,
+    serde::Raw,
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use crate::{
+    api::{
+        ApiError,
+        incoming::{Incoming, State},
+    },
+    room::{
+        Rooms,
+        client_event::Viewer,
+        create::{NewRoom, Preset},
+    },
+    users::Requester,
+};
+
+/// More invites and initial state events than anybody needs, and few enough for one commit.
+const MAX_INVITES: usize = 1_000;
+const MAX_INITIAL_STATE: usize = 1_000;
+
+/// `POST /_matrix/client/v3/createRoom`
+pub async fn create_room(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<create_room::v3::Request>,
+) -> Result<create_room::v3::Response, ApiError> {
+    let room = rooms.create(new_room(&rooms, requester, request)?).await?;
+    Ok(create_room::v3::Response::new(room.room_id.clone()))
+}
+
+fn new_room(
+    rooms: &Rooms,
+    requester: Requester,
+    request: create_room::v3::Request,
+) -> Result<NewRoom, ApiError> {
+    let published = match request.visibility {
+        Visibility::Public => true,
+        Visibility::Private => false,
+        other => return Err(ApiError::bad_json(format!("unknown visibility {other}"))),
+    };
+    let preset = match request.preset {
+        Some(RoomPreset::PrivateChat) => Preset::PrivateChat,
+        Some(RoomPreset::TrustedPrivateChat) => Preset::TrustedPrivateChat,
+        Some(RoomPreset::PublicChat) => Preset::PublicChat,
+        Some(other) => return Err(ApiError::bad_json(format!("unknown preset {other}"))),
+        None if published => Preset::PublicChat,
+        None => Preset::PrivateChat,
+    };
+    if !request.invite_3pid.is_empty() {
+        return Err(ApiError::no_identity_server());
+    }
+    if request.invite.len() > MAX_INVITES || request.initial_state.len() > MAX_INITIAL_STATE {
+        return Err(ApiError::too_large());
+    }
+    let mut invite = request.invite;
+    invite.retain(|user_id| *user_id != requester.user_id);
+    invite.sort();
+    invite.dedup();
+    let alias = request.room_alias_name.map(|name| alias(rooms, &name)).transpose()?;
+    let version = request.room_version;
+    let version = version.unwrap_or_else(|| rooms.team().config().default_room_version.clone());
+    Ok(NewRoom {
+        creator: requester.user_id,
+        version,
+        creation_content: parse_or_default(request.creation_content.as_ref())?,
+        preset,
+        power_level_content_override: parse_or_default(
+            request.power_level_content_override.as_ref(),
+        )?,
+        initial_state: request.initial_state.iter().map(initial_state).collect::<Result<_, _>>()?,
+        name: request.name,
+        topic: request.topic,
+        alias,
+        invite,
+        is_direct: request.is_direct,
+        published,
+    })
+}
+
+/// The whole alias for a local part.
+fn alias(rooms: &Rooms, local_part: &str) -> Result<OwnedRoomAliasId, ApiError> {
+    let invalid = || ApiError::invalid_param(format!("{local_part:?} cannot be a room alias"));
+    if local_part.is_empty() || local_part.contains([':', '\0']) {
+        return Err(invalid());
+    }
+    let alias = format!("#{local_part}:{}", rooms.team().server_name());
+    OwnedRoomAliasId::try_from(alias).map_err(|_| invalid())
+}
+
+fn parse_or_default<T, U: DeserializeOwned + Default>(raw: Option<&Raw<T>>) -> Result<U, ApiError> {
+    match raw {
+        Some(raw) => Ok(serde_json::from_str(raw.json().get())?),
+        None => Ok(U::default()),
+    }
+}
+
+fn initial_state<T>(raw: &Raw<T>) -> Result<(StateEventType, String, Box<RawValue>), ApiError> {
+    #[derive(Deserialize)]
+    struct InitialState {
+        #[serde(rename = "type")]
+        kind: StateEventType,
+        #[serde(default)]
+        state_key: String,
+        content: Box<RawValue>,
+    }
+    let event: InitialState = serde_json::from_str(raw.json().get())?;
+    Ok((event.kind, event.state_key, event.content))
+}
+
+/// `GET /_matrix/client/v3/rooms/{roomId}/event/{eventId}`
+pub async fn get_room_event(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<get_room_event::v3::Request>,
+) -> Result<get_room_event::v3::Response, ApiError> {
+    let not_found = || ApiError::not_found("Event not found");
+    let room = rooms.get(&request.room_id).await?.ok_or_else(not_found)?;
+    let mut visibility = rooms.visibility(&room, &requester.user_id).await?;
+    let event = visibility.event(&request.event_id).await?.ok_or_else(not_found)?;
+    let membership = visibility.membership_at(&event).await?;
+    let viewer = Viewer { requester: &requester, with_room_id: true };
+    let event = rooms.client_event(&room, &event, viewer, Some(membership)).await?;
+    Ok(get_room_event::v3::Response::new(event))
+}

@@ -1,0 +1,73 @@
+//! A room's state events: setting one, reading one or all.
+
+use ruma::{
+    api::client::state::{
+        get_state_event_for_key::{self, v3::StateEventFormat},
+        get_state_events, send_state_event,
+    },
+    events::{AnyStateEvent, StateEventType},
+    serde::Raw,
+};
+
+use crate::{
+    api::{
+        ApiError,
+        incoming::{Incoming, State},
+    },
+    room::{Rooms, client_event::Viewer, draft::Draft},
+};
+
+/// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
+pub async fn send_state_event(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<send_state_event::v3::Request>,
+) -> Result<send_state_event::v3::Response, ApiError> {
+    let own_membership = request.event_type == StateEventType::RoomMember
+        && request.state_key == requester.user_id.as_str();
+    let room = if own_membership {
+        rooms.room_to_enter(&request.room_id, &requester).await?
+    } else {
+        rooms.joined_room(&request.room_id, &requester.user_id).await?
+    };
+    let content = request.body.into_json();
+    let draft = Draft::state(requester.user_id, &request.event_type, request.state_key, content);
+    let event_id = rooms.send_state(&room, draft).await?;
+    Ok(send_state_event::v3::Response::new(event_id))
+}
+
+/// `GET /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
+pub async fn get_state_event_for_key(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<get_state_event_for_key::v3::Request>,
+) -> Result<get_state_event_for_key::v3::Response, ApiError> {
+    let readable = rooms.readable(&request.room_id, &requester.user_id).await?;
+    let snapshot = rooms.readable_state(&readable).await?;
+    let (room, kind) = (&readable.room, &request.event_type);
+    let event = rooms.state_event(room, snapshot, kind, &request.state_key).await?;
+    let event = event.ok_or_else(|| ApiError::not_found("The room has no such state event"))?;
+    let json = match request.format {
+        StateEventFormat::Event => {
+            let viewer = Viewer { requester: &requester, with_room_id: true };
+            let event: Raw<AnyStateEvent> = rooms.client_event(room, &event, viewer, None).await?;
+            event.into_json()
+        }
+        StateEventFormat::Content => event.content.clone(),
+        _ => return Err(ApiError::invalid_param("format is neither content nor event")),
+    };
+    Ok(get_state_event_for_key::v3::Response::new(json))
+}
+
+/// `GET /_matrix/client/v3/rooms/{roomId}/state`
+pub async fn get_state_events(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<get_state_events::v3::Request>,
+) -> Result<get_state_events::v3::Response, ApiError> {
+    let readable = rooms.readable(&request.room_id, &requester.user_id).await?;
+    let snapshot = rooms.readable_state(&readable).await?;
+    let viewer = Viewer { requester: &requester, with_room_id: true };
+    let mut events = Vec::new();
+    for event in rooms.full_state(&readable.room, snapshot).await? {
+        events.push(rooms.client_event(&readable.room, &event, viewer, None).await?);
+    }
+    Ok(get_state_events::v3::Response::new(events))
+}

@@ -1,0 +1,125 @@
+//! Who may read a room, and its state as of when?
+//!
+//! Single events are judged by [`super::visibility`].
+
+use std::sync::Arc;
+
+use kith_store::tables::{MemberRow, SnapshotId};
+use ruma::{
+    RoomId, UserId,
+    events::{StateEventType, room::member::MembershipState},
+};
+
+use super::{
+    Room, RoomError, Rooms,
+    event::Event,
+    history::{InvalidToken, TimelineToken},
+    timeline::Direction,
+    visibility::membership_of,
+};
+
+/// A room that a user may read.
+pub struct Readable {
+    pub room: Arc<Room>,
+    /// The user is gone: they see the room as they left it.
+    pub left: Option<Arc<Event>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("you are not and were not a member of this room")]
+    NotMember,
+    #[error(transparent)]
+    Token(#[from] InvalidToken),
+    #[error(transparent)]
+    Room(#[from] RoomError),
+}
+
+impl From<kith_store::Error> for ReadError {
+    fn from(error: kith_store::Error) -> Self {
+        Self::Room(error.into())
+    }
+}
+
+/// The state before a room's first event.
+const EMPTY: SnapshotId = 0;
+/// How many changes of a membership are followed back to the one that ended the user's last stay.
+const CHANGES_FOLLOWED: usize = 1_000;
+
+impl Rooms {
+    /// The room, if the user is joined to it, or was, or if anybody may read it now.
+    pub async fn readable(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+    ) -> Result<Readable, ReadError> {
+        let room = self.get(room_id).await?.ok_or(ReadError::NotMember)?;
+        let row = self.members().get(room.number, user_id).await?;
+        let row = row.filter(|row| !row.forgotten);
+        if row.as_ref().is_some_and(|row| row.membership == MembershipState::Join) {
+            return Ok(Readable { room, left: None });
+        }
+        if let Some(row) = row
+            && let Some(left) = self.last_departure(&room, user_id, &row).await?
+        {
+            return Ok(Readable { room, left: Some(left) });
+        }
+        if self.is_world_readable(&room).await? {
+            return Ok(Readable { room, left: None });
+        }
+        Err(ReadError::NotMember)
+    }
+
+    /// The state that the user may read: the current one, or that of when they left.
+    pub async fn readable_state(&self, readable: &Readable) -> Result<SnapshotId, RoomError> {
+        match &readable.left {
+            None => Ok(readable.room.head().snapshot),
+            Some(left) => self.state_after(&readable.room, left).await,
+        }
+    }
+
+    /// As [`Self::readable_state`], at a point of the timeline if that is earlier.
+    pub async fn readable_state_at(
+        &self,
+        readable: &Readable,
+        at: Option<&str>,
+    ) -> Result<SnapshotId, ReadError> {
+        let Some(at) = at else { return Ok(self.readable_state(readable).await?) };
+        let at: TimelineToken = at.parse()?;
+        let left = readable.left.as_ref().map(|left| left.position().cast_signed());
+        if left.is_some_and(|left| left <= at.0) {
+            return Ok(self.readable_state(readable).await?);
+        }
+        let rows = self.timeline(&readable.room, at.after(), Direction::Backward, 1).await?;
+        let Some((_, index)) = rows.first() else { return Ok(EMPTY) };
+        let event = self.event(&readable.room, *index).await?;
+        Ok(self.state_after(&readable.room, &event).await?)
+    }
+
+    /// The member event that ended the last stay of a user who is not joined. A ban or an invite
+    /// after that changes nothing of what they saw.
+    async fn last_departure(
+        &self,
+        room: &Room,
+        user_id: &UserId,
+        row: &MemberRow,
+    ) -> Result<Option<Arc<Event>>, RoomError> {
+        if row.joined_at.is_none() {
+            return Ok(None);
+        }
+        let kind = StateEventType::RoomMember;
+        let mut event = self.event(room, row.event).await?;
+        for _ in 0..CHANGES_FOLLOWED {
+            let before = event.standing.state_before;
+            let before = self.state_event(room, before, &kind, user_id.as_str()).await?;
+            match before {
+                Some(before) if membership_of(&before) == MembershipState::Join => {
+                    return Ok(Some(event));
+                }
+                Some(before) => event = before,
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+}
