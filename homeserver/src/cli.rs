@@ -13,6 +13,7 @@ use kith_homeserver::config::{Config, ConfigError, Listener, Serves};
 use ruma::OwnedServerName;
 
 mod config;
+mod db;
 mod logging;
 mod serve;
 mod team;
@@ -70,6 +71,9 @@ enum Command {
     /// The teams of this server
     #[command(subcommand)]
     Team(team::Command),
+    /// Export, import or check the database while the server does not run
+    #[command(subcommand)]
+    Db(db::Command),
 }
 
 impl Cli {
@@ -103,6 +107,7 @@ impl Cli {
             Command::Init { server_name } => config::init(&source, server_name),
             Command::Config(command) => command.run(&source, environment),
             Command::Team(command) => command.run(&source, environment),
+            Command::Db(command) => block_on(command.run(&source, environment)),
         }
     }
 }

@@ -264,6 +264,11 @@ pub enum Serves {
 }
 
 impl Config {
+    /// The database's folder.
+    pub fn database_dir(&self) -> PathBuf {
+        self.data_dir.join("database")
+    }
+
     /// All teams, the first one first, each with its public base URL filled in.
     pub fn teams(&self) -> Vec<Team> {
         let first = Team {

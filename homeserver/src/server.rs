@@ -93,7 +93,7 @@ impl Server {
         tasks: &TaskTracker,
         stopping: &CancellationToken,
     ) -> Result<Self, StartError> {
-        let folder = config.data_dir.join("database");
+        let folder = config.database_dir();
         let engine = engine::open(config.storage.engine, &folder, config.storage.cache)?;
         let database = Database::open(engine)?;
         let mut teams = HashMap::new();

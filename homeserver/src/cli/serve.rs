@@ -61,7 +61,7 @@ fn explain(error: StartError, folder: &Path) -> anyhow::Error {
 }
 
 /// Only we may read it: it will hold keys and messages.
-fn prepare_folder(folder: &Path) -> anyhow::Result<()> {
+pub(super) fn prepare_folder(folder: &Path) -> anyhow::Result<()> {
     let cannot = || {
         format!(
             "cannot write to the data folder {}; choose another with --data or data_dir",

@@ -1,6 +1,7 @@
 //! The program itself, as an operator meets it.
 
 mod configuration;
+mod database;
 mod kith;
 mod serve;
 mod tls;
