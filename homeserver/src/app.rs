@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use kith_media_store::MediaStore;
 use kith_store::Store;
 use ruma::OwnedServerName;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -11,6 +12,7 @@ use crate::{
     account_data::AccountData,
     config::Config,
     devices::Sessions,
+    media::Media,
     ephemeral::Serials,
     presence::Presence,
     push::{rules::PushRules, unread::Unread},
@@ -34,6 +36,7 @@ pub struct App {
     pub interactive: Interactive,
     pub sessions: Sessions,
     pub account_data: AccountData,
+    pub media: Media,
     pub rooms: Rooms,
     pub receipts: Receipts,
     pub typing: Typing,
@@ -55,6 +58,8 @@ impl App {
         let interactive = Interactive::default();
         let sessions = Sessions::new(store.clone(), team.config().sessions.access_token_lifetime);
         let account_data = AccountData::new(store.clone());
+        let folder = team.config().data_dir.join("media").join(store.team().to_string());
+        let media = Media::new(team.clone(), MediaStore::folder(&folder)?);
         let rooms = Rooms::open(team.clone(), store.clone()).await?;
         let (serials, waiters) = (Serials::default(), Waiters::default());
         let receipts = Receipts::new(store.clone());
@@ -82,6 +87,7 @@ impl App {
             interactive,
             sessions,
             account_data,
+            media,
             rooms,
             receipts,
             typing,

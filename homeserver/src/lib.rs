@@ -13,6 +13,7 @@ pub mod rate_limit;
 pub mod users;
 pub mod devices;
 pub mod account_data;
+pub mod media;
 pub mod room;
 pub mod waiters;
 pub mod ephemeral;

@@ -28,6 +28,8 @@ pub enum TeamError {
     SigningKey(#[from] MalformedKey),
     #[error(transparent)]
     Store(#[from] kith_store::Error),
+    #[error(transparent)]
+    Media(#[from] kith_media_store::Error),
 }
 
 impl Team {

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod device;
 pub mod discovery;
+pub mod media;
 pub mod membership;
 pub mod message;
 pub mod presence;
@@ -20,7 +21,7 @@ use axum::Router;
 use super::incoming::RouterExt;
 
 pub fn router(router: Router) -> Router {
-    let router = rooms(router);
+    let router = media::add_streams(rooms(router));
     router
         .endpoint(account::change_password)
         .endpoint(account::check_registration_token_validity)
@@ -33,6 +34,8 @@ pub fn router(router: Router) -> Router {
         .endpoint(device::get_devices)
         .endpoint(device::update_device)
         .endpoint(discovery::get_supported_versions)
+        .endpoint(media::get_authenticated_media_config)
+        .endpoint(media::get_media_config)
         .endpoint(presence::get_presence)
         .endpoint(presence::set_presence)
         .endpoint(read_marker::set_read_marker)

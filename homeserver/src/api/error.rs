@@ -224,6 +224,16 @@ impl From<DraftError> for ApiError {
     }
 }
 
+impl From<kith_media_store::Error> for ApiError {
+    fn from(error: kith_media_store::Error) -> Self {
+        match error {
+            kith_media_store::Error::TooLarge { .. } => Self::too_large(),
+            kith_media_store::Error::BrokenOff(_) => Self::not_json(error.to_string()),
+            other => Self::internal(other),
+        }
+    }
+}
+
 /// What ruma says of a request that does not have the endpoint's shape.
 impl From<FromHttpRequestError> for ApiError {
     fn from(error: FromHttpRequestError) -> Self {

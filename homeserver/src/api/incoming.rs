@@ -12,7 +12,8 @@ use axum::{
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
 use ruma::api::{
-    IncomingRequest, IncomingRequestExt, OutgoingResponseExt, auth_scheme::AuthScheme,
+    IncomingRequest, IncomingRequestExt, OutgoingResponseExt,
+    auth_scheme::{AccessToken, AuthScheme},
     path_builder::PathBuilder,
 };
 
@@ -20,7 +21,7 @@ use super::{
     ApiError,
     authenticate::{Authenticate, Call},
 };
-use crate::app::App;
+use crate::{app::App, users::Requester};
 
 /// One part of the team's [`App`]: a handler asks for those that it uses.
 pub struct State<T>(pub T);
@@ -42,6 +43,25 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         address(parts)
+    }
+}
+
+/// Whoever makes a request of an endpoint that is not one of ruma's types, by access token.
+pub struct Authenticated(pub Requester);
+
+impl<S: Sync> FromRequestParts<S> for Authenticated {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let app = Arc::clone(app(parts)?);
+        let ClientAddress(address) = ClientAddress::from_request_parts(parts, state).await?;
+        let mut request = http::Request::new(());
+        *request.uri_mut() = parts.uri.clone();
+        *request.headers_mut() = parts.headers.clone();
+        let token = AccessToken::extract_authentication(&request)
+            .map_err(|_| ApiError::missing_token())?;
+        let call = Call { method: parts.method.clone(), path: parts.uri.path(), address };
+        Ok(Self(AccessToken::authenticate(&app, call, token).await?))
     }
 }
 
