@@ -58,8 +58,8 @@ impl<S: Sync> FromRequestParts<S> for Authenticated {
         let mut request = http::Request::new(());
         *request.uri_mut() = parts.uri.clone();
         *request.headers_mut() = parts.headers.clone();
-        let token = AccessToken::extract_authentication(&request)
-            .map_err(|_| ApiError::missing_token())?;
+        let token =
+            AccessToken::extract_authentication(&request).map_err(|_| ApiError::missing_token())?;
         let call = Call { method: parts.method.clone(), path: parts.uri.path(), address };
         Ok(Self(AccessToken::authenticate(&app, call, token).await?))
     }
