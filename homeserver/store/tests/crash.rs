@@ -5,6 +5,7 @@
 //! and compares. One database goes on across twenty kills, then a fresh one begins.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; the panic says where")]
+#![allow(clippy::disallowed_methods, reason = "the environment is how the parent tells the child")]
 #![allow(clippy::print_stdout, reason = "the child's lines are what it acknowledges")]
 
 use std::{
