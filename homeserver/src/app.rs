@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use kith_media_store::MediaStore;
 use kith_store::Store;
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, UserId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     push::{rules::PushRules, unread::Unread},
     rate_limit::RateLimiter,
     receipts::Receipts,
-    room::Rooms,
+    room::{Rooms, SendError},
     sync::{LazyMembers, Sync},
     team::{Team, TeamError},
     typing::Typing,
@@ -102,5 +102,16 @@ impl App {
         tasks.spawn(self.sync.clone().run(stopping.clone()));
         tasks.spawn(self.typing.clone().run(stopping.clone()));
         tasks.spawn(self.presence.clone().run(stopping.clone()));
+    }
+
+    /// Closes an account for ever: the user leaves all rooms, nobody can sign in again, and the name
+    /// stays taken.
+    pub async fn deactivate(&self, user_id: &UserId, erase: bool) -> Result<(), SendError> {
+        // Before the account is closed, so that a request that is cut off can be repeated.
+        self.rooms.leave_all(user_id).await?;
+        self.users.deactivate(user_id, erase).await?;
+        self.sessions.delete_all_but(user_id, None).await?;
+        // Another device may have joined a room meanwhile.
+        self.rooms.leave_all(user_id).await
     }
 }

@@ -17,6 +17,7 @@ mod db;
 mod logging;
 mod serve;
 mod team;
+mod user;
 
 /// The configuration in the current folder, if none is named.
 const CONFIG_FILE: &str = "kith.toml";
@@ -71,6 +72,9 @@ enum Command {
     /// The teams of this server
     #[command(subcommand)]
     Team(team::Command),
+    /// Accounts, while the server does not run
+    #[command(subcommand)]
+    User(user::Command),
     /// Export, import or check the database while the server does not run
     #[command(subcommand)]
     Db(db::Command),
@@ -107,6 +111,7 @@ impl Cli {
             Command::Init { server_name } => config::init(&source, server_name),
             Command::Config(command) => command.run(&source, environment),
             Command::Team(command) => command.run(&source, environment),
+            Command::User(command) => block_on(command.run(&source, environment)),
             Command::Db(command) => block_on(command.run(&source, environment)),
         }
     }

@@ -92,11 +92,16 @@ fn open(config: &Config) -> anyhow::Result<Arc<dyn Engine>> {
 }
 
 fn open_existing(config: &Config) -> anyhow::Result<Arc<dyn Engine>> {
-    let folder = config.database_dir();
-    if !folder.is_dir() {
+    must_exist(config)?;
+    open(config)
+}
+
+/// What only looks makes no new database.
+pub(super) fn must_exist(config: &Config) -> anyhow::Result<()> {
+    if !config.database_dir().is_dir() {
         bail!("there is no database in {}; name its folder with --data", config.data_dir.display());
     }
-    open(config)
+    Ok(())
 }
 
 async fn export_to(engine: &dyn Engine, file: &Path) -> anyhow::Result<Summary> {

@@ -5,3 +5,4 @@ mod database;
 mod kith;
 mod serve;
 mod tls;
+mod user;
