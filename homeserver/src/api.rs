@@ -3,6 +3,7 @@
 pub mod authenticate;
 pub mod client;
 pub mod error;
+pub mod federation;
 pub mod health;
 pub mod incoming;
 pub mod metrics;
@@ -21,6 +22,9 @@ pub fn router(serves: &[Serves]) -> Router {
     let mut router = Router::new().route("/health", get(health::health));
     if serves.contains(&Serves::Client) {
         router = client::router(router);
+    }
+    if serves.contains(&Serves::Federation) {
+        router = federation::router(router);
     }
     router.fallback(unrecognized).method_not_allowed_fallback(wrong_method)
 }

@@ -22,7 +22,7 @@ use crate::{
     sync::{LazyMembers, Sync},
     team::{Team, TeamError},
     typing::Typing,
-    users::{Interactive, Users},
+    users::{Directory, Interactive, Profiles, Users},
     waiters::Waiters,
 };
 
@@ -33,6 +33,8 @@ pub struct App {
     pub store: Store,
     pub rate_limits: RateLimiter,
     pub users: Users,
+    pub profiles: Profiles,
+    pub directory: Directory,
     pub interactive: Interactive,
     pub sessions: Sessions,
     pub account_data: AccountData,
@@ -55,6 +57,8 @@ impl App {
         let team = Team::open(server_name, config, &store, stopping).await?;
         let rate_limits = RateLimiter::new(team.config().rate_limits.clone());
         let users = Users::new(team.clone(), store.clone());
+        let profiles = Profiles::new(store.clone());
+        let directory = Directory::new(team.clone(), store.clone());
         let interactive = Interactive::default();
         let sessions = Sessions::new(store.clone(), team.config().sessions.access_token_lifetime);
         let account_data = AccountData::new(store.clone());
@@ -84,6 +88,8 @@ impl App {
             store,
             rate_limits,
             users,
+            profiles,
+            directory,
             interactive,
             sessions,
             account_data,

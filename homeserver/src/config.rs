@@ -20,6 +20,7 @@ pub use kith_store::engine::EngineKind;
 pub use load::ConfigError;
 pub use rate_limits::{RateLimit, RateLimits};
 pub use units::Secret;
+pub use validate::ROOM_VERSIONS;
 
 /// The whole configuration of one process. [`Default`] is what `kith serve` does without a file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -15,7 +15,7 @@ use ruma::events::TimelineEventType;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{lazy_members::LazyMembers, token::SyncToken};
+pub use self::{filter::FilterError, lazy_members::LazyMembers, token::SyncToken};
 use crate::{
     account_data::AccountData,
     ephemeral::Serials,

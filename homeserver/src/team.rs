@@ -5,8 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kith_federation::signing_key::{MalformedKey, SigningKey};
 use kith_store::{Batch, Store, tables};
-use ruma::{OwnedServerName, ServerName, UserId, signatures::Ed25519KeyPair};
+use ruma::{
+    CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName, UserId,
+    signatures::{Ed25519KeyPair, JsonError},
+};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::config::Config;
 
@@ -59,6 +63,21 @@ impl Team {
 
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// Where clients reach this team, without a path.
+    pub fn public_base_url(&self) -> Url {
+        let name = &self.0.server_name;
+        let team = self.0.config.teams().into_iter().find(|team| team.server_name == *name);
+        team.and_then(|team| team.public_base_url).unwrap_or_else(|| {
+            Url::parse(&format!("https://{name}")).expect("a server name is a host and a port")
+        })
+    }
+
+    /// The key with which this team signs, to be published.
+    pub fn published_keys(&self) -> Result<CanonicalJsonObject, JsonError> {
+        let now = MilliSecondsSinceUnixEpoch::now();
+        self.0.signing_key.published(&self.0.server_name, now)
     }
 
     /// Cancelled when the server stops: whoever waits for something should answer now.

@@ -1,14 +1,18 @@
 //! Who has an account here, and what do others see of them?
 
 mod accounts;
+mod directory;
 mod interactive;
 mod passwords;
+mod profiles;
 mod registration;
 
 use ruma::{OwnedDeviceId, OwnedUserId};
 
 pub use accounts::{AccountError, Users};
+pub use directory::{Directory, Found};
 pub use interactive::{Interactive, Operation, UnknownInteraction};
+pub use profiles::{AVATAR_URL, DISPLAY_NAME, Profile, ProfileError, Profiles};
 pub use registration::{NewAccount, RegistrationError, UsernameError};
 
 /// Who makes a request: a signed-in device of a local user.

@@ -1,12 +1,17 @@
 //! The client-server API, file by file as in ruma.
 
 pub mod account;
+pub mod admin;
+pub mod config;
 pub mod device;
 pub mod discovery;
+pub mod filter;
 pub mod media;
 pub mod membership;
 pub mod message;
 pub mod presence;
+pub mod profile;
+pub mod push;
 pub mod read_marker;
 pub mod receipt;
 pub mod redact;
@@ -14,7 +19,9 @@ pub mod room;
 pub mod session;
 pub mod state;
 pub mod sync;
+pub mod tag;
 pub mod typing;
+pub mod user_directory;
 
 use axum::Router;
 
@@ -25,19 +32,47 @@ pub fn router(router: Router) -> Router {
     router
         .endpoint(account::change_password)
         .endpoint(account::check_registration_token_validity)
+        .endpoint(account::deactivate)
         .endpoint(account::get_username_availability)
         .endpoint(account::register)
         .endpoint(account::whoami)
+        .endpoint(admin::get_user_info)
+        .endpoint(admin::is_user_locked)
+        .endpoint(admin::is_user_suspended)
+        .endpoint(admin::lock_user)
+        .endpoint(admin::suspend_user)
+        .endpoint(config::get_global_account_data)
+        .endpoint(config::get_room_account_data)
+        .endpoint(config::set_global_account_data)
+        .endpoint(config::set_room_account_data)
         .endpoint(device::delete_device)
         .endpoint(device::delete_devices)
         .endpoint(device::get_device)
         .endpoint(device::get_devices)
         .endpoint(device::update_device)
+        .endpoint(discovery::discover_homeserver)
+        .endpoint(discovery::discover_support)
+        .endpoint(discovery::get_capabilities)
         .endpoint(discovery::get_supported_versions)
         .endpoint(media::get_authenticated_media_config)
         .endpoint(media::get_media_config)
+        .endpoint(filter::create_filter)
+        .endpoint(filter::get_filter)
         .endpoint(presence::get_presence)
         .endpoint(presence::set_presence)
+        .endpoint(profile::delete_profile_field)
+        .endpoint(profile::get_profile)
+        .endpoint(profile::get_profile_field)
+        .endpoint(profile::set_profile_field)
+        .endpoint(push::delete_pushrule)
+        .endpoint(push::get_pushrule)
+        .endpoint(push::get_pushrule_actions)
+        .endpoint(push::get_pushrule_enabled)
+        .endpoint(push::get_pushrules_all)
+        .endpoint(push::get_pushrules_global_scope)
+        .endpoint(push::set_pushrule)
+        .endpoint(push::set_pushrule_actions)
+        .endpoint(push::set_pushrule_enabled)
         .endpoint(read_marker::set_read_marker)
         .endpoint(receipt::create_receipt)
         .endpoint(session::get_login_token)
@@ -47,7 +82,11 @@ pub fn router(router: Router) -> Router {
         .endpoint(session::logout_all)
         .endpoint(session::refresh_token)
         .endpoint(sync::sync_events)
+        .endpoint(tag::create_tag)
+        .endpoint(tag::delete_tag)
+        .endpoint(tag::get_tags)
         .endpoint(typing::create_typing_event)
+        .endpoint(user_directory::search_users)
 }
 
 fn rooms(router: Router) -> Router {

@@ -10,12 +10,14 @@ use serde_json::{Map, Value};
 
 use crate::{
     devices::{AuthenticationError, DeviceError},
+    push::rules::PushRuleError,
     rate_limit::LimitExceeded,
     room::{
         RoomError, SendError, access::ReadError, create::CreateError, draft::DraftError,
         history::InvalidToken,
     },
-    users::{AccountError, RegistrationError, UsernameError},
+    sync::FilterError,
+    users::{AccountError, ProfileError, RegistrationError, UsernameError},
 };
 
 /// An error response: `{"errcode": ..., "error": ...}` and what the errcode adds to it.
@@ -116,6 +118,12 @@ impl ApiError {
             .with("soft_logout", soft_logout)
     }
 
+    /// Account data that only this server may write.
+    pub fn server_controlled() -> Self {
+        let message = "This type is set by other endpoints";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "M_BAD_JSON", message)
+    }
+
     pub fn too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE", "The request is too large")
     }
@@ -196,6 +204,42 @@ impl From<RegistrationError> for ApiError {
                 Self::new(StatusCode::UNAUTHORIZED, "M_UNAUTHORIZED", error.to_string())
             }
             RegistrationError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ProfileError> for ApiError {
+    fn from(error: ProfileError) -> Self {
+        let status = StatusCode::BAD_REQUEST;
+        match error {
+            ProfileError::KeyTooLarge => Self::new(status, "M_KEY_TOO_LARGE", error.to_string()),
+            ProfileError::ProfileTooLarge => {
+                Self::new(status, "M_PROFILE_TOO_LARGE", error.to_string())
+            }
+            ProfileError::InvalidKey(_) | ProfileError::InvalidValue(_) => {
+                Self::invalid_param(error.to_string())
+            }
+            ProfileError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PushRuleError> for ApiError {
+    fn from(error: PushRuleError) -> Self {
+        match error {
+            PushRuleError::NotFound => Self::not_found(error.to_string()),
+            PushRuleError::Invalid(message) => Self::unknown_type(message),
+            PushRuleError::TooMany => Self::too_large(),
+            PushRuleError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<FilterError> for ApiError {
+    fn from(error: FilterError) -> Self {
+        match error {
+            FilterError::TooLarge => Self::too_large(),
+            FilterError::Store(error) => error.into(),
         }
     }
 }

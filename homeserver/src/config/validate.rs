@@ -8,7 +8,7 @@ use url::Url;
 use super::{Config, ConfigError, OpenRegistration, RateLimit, Serves};
 
 /// The versions in which this server can create a room.
-const ROOM_VERSIONS: [RoomVersionId; 7] = [
+pub const ROOM_VERSIONS: [RoomVersionId; 7] = [
     RoomVersionId::V6,
     RoomVersionId::V7,
     RoomVersionId::V8,

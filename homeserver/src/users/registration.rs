@@ -5,7 +5,7 @@ use ruma::{MilliSecondsSinceUnixEpoch, OwnedUserId, UserId};
 use subtle::ConstantTimeEq;
 use tables::UserRow;
 
-use super::Users;
+use super::{Users, directory};
 use crate::{config::RegistrationToken, random::random_string};
 
 /// The longest user ID in bytes, with `@`, `:` and the server name.
@@ -95,6 +95,9 @@ impl Users {
             let mut batch = Batch::new();
             batch.expect(&tables::USERS, &user_id, None);
             batch.put(&tables::USERS, &user_id, &user);
+            if !account.guest {
+                directory::add(&mut batch, &user_id);
+            }
             if let Some(token) = &account.registration_token {
                 self.count_use(&mut batch, token).await?;
             }

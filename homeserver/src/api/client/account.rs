@@ -4,7 +4,8 @@ use axum::extract::FromRef;
 use ruma::{
     OwnedUserId,
     api::client::account::{
-        change_password, check_registration_token_validity, get_username_availability,
+        ThirdPartyIdRemovalStatus, change_password, check_registration_token_validity, deactivate,
+        get_username_availability,
         register::{self, LoginType, RegistrationKind},
         whoami,
     },
@@ -19,8 +20,9 @@ use crate::{
     app::App,
     devices::{SessionRequest, Sessions},
     rate_limit::{Action, RateLimiter},
+    room::Rooms,
     team::Team,
-    users::{NewAccount, Users},
+    users::{NewAccount, Profiles, Users},
 };
 
 /// The longest password in bytes: hashing takes time in proportion.
@@ -174,6 +176,30 @@ pub async fn change_password(
         sessions.delete_all_but(&requester.user_id, Some(&requester.device_id)).await?;
     }
     Ok(change_password::v3::Response::new())
+}
+
+/// `POST /_matrix/client/v3/account/deactivate`
+///
+/// The user leaves all rooms, nobody can sign in to the account again, and its name stays taken.
+pub async fn deactivate(
+    State(uiaa): State<Uiaa>,
+    State(users): State<Users>,
+    State(sessions): State<Sessions>,
+    State(profiles): State<Profiles>,
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<deactivate::v3::Request>,
+) -> Result<deactivate::v3::Response, ApiError> {
+    let requester = requester.ok_or_else(ApiError::missing_token)?;
+    uiaa.confirm(&requester, "deactivate", &request.erase, request.auth).await?;
+    let user_id = &requester.user_id;
+    // Before the account is closed, so that a user whose request is cut off can repeat it.
+    rooms.leave_all(user_id).await?;
+    users.deactivate(user_id, request.erase).await?;
+    sessions.delete_all_but(user_id, None).await?;
+    // Another device may have joined a room meanwhile.
+    rooms.leave_all(user_id).await?;
+    profiles.clear(user_id).await?;
+    Ok(deactivate::v3::Response::new(ThirdPartyIdRemovalStatus::NoSupport))
 }
 
 fn check_password(password: &str) -> Result<(), ApiError> {

@@ -1,8 +1,34 @@
 //! What does this server speak, and where is it?
 
-use ruma::api::client::discovery::get_supported_versions;
+use std::collections::BTreeMap;
 
-use crate::api::{ApiError, incoming::Incoming};
+use ruma::{
+    RoomVersionId,
+    api::client::discovery::{
+        discover_homeserver::{self, HomeserverInfo},
+        discover_support::{self, Contact},
+        get_capabilities::{
+            self,
+            v3::{
+                Capabilities, GetLoginTokenCapability, ProfileFieldsCapability,
+                RoomVersionStability, RoomVersionsCapability, ThirdPartyIdChangesCapability,
+            },
+        },
+        get_supported_versions,
+    },
+};
+
+use crate::{
+    api::{
+        ApiError,
+        incoming::{Incoming, State},
+    },
+    config::ContactRole,
+    team::Team,
+};
+
+/// What clients may use under an unstable name.
+const UNSTABLE_FEATURES: [&str; 2] = ["uk.tcpip.msc4133", "uk.timedout.msc4323"];
 
 /// `GET /_matrix/client/versions`
 pub async fn get_supported_versions(
@@ -11,5 +37,62 @@ pub async fn get_supported_versions(
     let versions = ["v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9"];
     let newer = ["v1.10", "v1.11", "v1.12", "v1.13", "v1.14", "v1.15", "v1.16", "v1.17", "v1.18"];
     let all = ["r0.6.1"].iter().chain(&versions).chain(&newer).map(|v| (*v).to_owned());
-    Ok(get_supported_versions::Response::new(all.collect()))
+    let mut response = get_supported_versions::Response::new(all.collect());
+    response.unstable_features = UNSTABLE_FEATURES.map(|name| (name.to_owned(), true)).into();
+    Ok(response)
+}
+
+/// `GET /.well-known/matrix/client`
+pub async fn discover_homeserver(
+    State(team): State<Team>,
+    _: Incoming<discover_homeserver::Request>,
+) -> Result<discover_homeserver::Response, ApiError> {
+    let url = team.public_base_url();
+    let homeserver = HomeserverInfo::new(url.as_str().trim_end_matches('/').to_owned());
+    Ok(discover_homeserver::Response::new(homeserver))
+}
+
+/// `GET /.well-known/matrix/support`
+pub async fn discover_support(
+    State(team): State<Team>,
+    _: Incoming<discover_support::Request>,
+) -> Result<discover_support::Response, ApiError> {
+    let support = &team.config().support;
+    if support.page.is_none() && support.contacts.is_empty() {
+        return Err(ApiError::not_found("Nobody is named here"));
+    }
+    let contacts = support.contacts.iter().filter_map(|contact| {
+        let role = match contact.role {
+            ContactRole::Admin => discover_support::ContactRole::Admin,
+            ContactRole::Security => discover_support::ContactRole::Security,
+        };
+        let mut encoded = match (&contact.matrix_id, &contact.email) {
+            (Some(id), _) => Contact::with_matrix_id(role, id.clone()),
+            (None, Some(email)) => Contact::with_email_address(role, email.clone()),
+            (None, None) => return None,
+        };
+        encoded.email_address = contact.email.clone();
+        Some(encoded)
+    });
+    let mut response = discover_support::Response::with_contacts(contacts.collect());
+    response.support_page = support.page.as_ref().map(ToString::to_string);
+    Ok(response)
+}
+
+/// `GET /_matrix/client/v3/capabilities`
+pub async fn get_capabilities(
+    State(team): State<Team>,
+    Incoming { requester, .. }: Incoming<get_capabilities::v3::Request>,
+) -> Result<get_capabilities::v3::Response, ApiError> {
+    let mut capabilities = Capabilities::new();
+    let stable = |version: &RoomVersionId| (version.clone(), RoomVersionStability::Stable);
+    let versions: BTreeMap<_, _> = crate::config::ROOM_VERSIONS.iter().map(stable).collect();
+    let default = team.config().default_room_version.clone();
+    capabilities.room_versions = RoomVersionsCapability::new(default, versions);
+    capabilities.thirdparty_id_changes = ThirdPartyIdChangesCapability::new(false);
+    capabilities.get_login_token = GetLoginTokenCapability::new(true);
+    capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
+    capabilities.account_moderation.lock = requester.admin;
+    capabilities.account_moderation.suspend = requester.admin;
+    Ok(get_capabilities::v3::Response::new(capabilities))
 }

@@ -1,0 +1,135 @@
+//! What users tell of themselves.
+
+use http::Method;
+use ruma::{
+    OwnedUserId, UserId,
+    api::{
+        IncomingRequest, Metadata,
+        client::profile::{delete_profile_field, get_profile, get_profile_field, set_profile_field},
+        error::DeserializationError,
+    },
+    profile::ProfileFieldValue,
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    api::{
+        ApiError,
+        incoming::{Incoming, State},
+    },
+    room::Rooms,
+    users::{AVATAR_URL, DISPLAY_NAME, Profiles, Requester, Users},
+};
+
+/// `PUT /_matrix/client/v3/profile/{userId}/{keyName}`, read by ourselves: ruma does not tell a
+/// field that is missing from one that is malformed.
+pub struct SetField {
+    user_id: OwnedUserId,
+    field: String,
+    body: Map<String, Value>,
+}
+
+type RumasSetField = set_profile_field::v3::Request;
+
+impl Metadata for SetField {
+    const METHOD: Method = RumasSetField::METHOD;
+    const RATE_LIMITED: bool = RumasSetField::RATE_LIMITED;
+    type Authentication = <RumasSetField as Metadata>::Authentication;
+    type PathBuilder = <RumasSetField as Metadata>::PathBuilder;
+    const PATH_BUILDER: Self::PathBuilder = RumasSetField::PATH_BUILDER;
+}
+
+impl IncomingRequest for SetField {
+    type EndpointError = <RumasSetField as IncomingRequest>::EndpointError;
+    type OutgoingResponse = set_profile_field::v3::Response;
+
+    fn try_from_http_request_inner(
+        request: http::Request<&[u8]>,
+        path: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let argument = |index: usize| path.get(index).copied().unwrap_or_default();
+        Ok(Self {
+            user_id: UserId::parse(argument(0))?,
+            field: argument(1).to_owned(),
+            body: serde_json::from_slice(request.body())?,
+        })
+    }
+}
+
+/// `GET /_matrix/client/v3/profile/{userId}`
+pub async fn get_profile(
+    State(users): State<Users>,
+    State(profiles): State<Profiles>,
+    Incoming { request, .. }: Incoming<get_profile::v3::Request>,
+) -> Result<get_profile::v3::Response, ApiError> {
+    check_known(&users, &request.user_id).await?;
+    let profile = profiles.get(&request.user_id).await?;
+    Ok(profile.into_iter().collect())
+}
+
+/// `GET /_matrix/client/v3/profile/{userId}/{keyName}`
+pub async fn get_profile_field(
+    State(users): State<Users>,
+    State(profiles): State<Profiles>,
+    Incoming { request, .. }: Incoming<get_profile_field::v3::Request>,
+) -> Result<get_profile_field::v3::Response, ApiError> {
+    check_known(&users, &request.user_id).await?;
+    let field = request.field.as_str();
+    let value = profiles.field(&request.user_id, field).await?;
+    let value = value.ok_or_else(|| ApiError::not_found("This field is not set"))?;
+    let value = ProfileFieldValue::new(field, value).map_err(ApiError::internal)?;
+    Ok(get_profile_field::v3::Response::new(value))
+}
+
+/// `PUT /_matrix/client/v3/profile/{userId}/{keyName}`
+pub async fn set_profile_field(
+    State(profiles): State<Profiles>,
+    State(rooms): State<Rooms>,
+    Incoming { requester, request: SetField { user_id, field, mut body } }: Incoming<SetField>,
+) -> Result<set_profile_field::v3::Response, ApiError> {
+    check_own(&requester, &user_id, &field)?;
+    let value = body.remove(&field).ok_or_else(|| ApiError::missing_param(field.as_str()))?;
+    if profiles.set(&user_id, &field, value).await? {
+        tell_rooms(&rooms, &user_id, &field).await?;
+    }
+    Ok(set_profile_field::v3::Response::new())
+}
+
+/// `DELETE /_matrix/client/v3/profile/{userId}/{keyName}`
+pub async fn delete_profile_field(
+    State(profiles): State<Profiles>,
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<delete_profile_field::v3::Request>,
+) -> Result<delete_profile_field::v3::Response, ApiError> {
+    let (user_id, field) = (&request.user_id, request.field.as_str());
+    check_own(&requester, user_id, field)?;
+    if profiles.delete(user_id, field).await? {
+        tell_rooms(&rooms, user_id, field).await?;
+    }
+    Ok(delete_profile_field::v3::Response::new())
+}
+
+async fn check_known(users: &Users, user_id: &UserId) -> Result<(), ApiError> {
+    match users.get(user_id).await? {
+        Some(user) if !user.deactivated => Ok(()),
+        _ => Err(ApiError::not_found("There is no profile of this user")),
+    }
+}
+
+fn check_own(requester: &Requester, user_id: &UserId, field: &str) -> Result<(), ApiError> {
+    if requester.user_id != user_id {
+        return Err(ApiError::forbidden("This is not your profile"));
+    }
+    if requester.guest && field != DISPLAY_NAME {
+        return Err(ApiError::guest_access_forbidden());
+    }
+    Ok(())
+}
+
+/// Name and avatar stand in the member events of all rooms too.
+async fn tell_rooms(rooms: &Rooms, user_id: &UserId, field: &str) -> Result<(), ApiError> {
+    if matches!(field, DISPLAY_NAME | AVATAR_URL) {
+        rooms.update_profile(user_id).await?;
+    }
+    Ok(())
+}
