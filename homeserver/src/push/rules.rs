@@ -8,9 +8,7 @@ use kith_store::StreamPosition;
 use quick_cache::sync::Cache;
 use ruma::{
     OwnedUserId, UserId,
-    push::{
-        Action, InsertPushRuleError, NewPushRule, RemovePushRuleError, RuleKind, Ruleset,
-    },
+    push::{Action, InsertPushRuleError, NewPushRule, RemovePushRuleError, RuleKind, Ruleset},
 };
 use serde_json::{Value, json};
 
@@ -195,7 +193,8 @@ mod tests {
     use super::*;
 
     fn content(id: &str) -> NewPushRule {
-        let rule = NewPatternedPushRule::new(id.to_owned(), "cake".to_owned(), vec![Action::Notify]);
+        let rule =
+            NewPatternedPushRule::new(id.to_owned(), "cake".to_owned(), vec![Action::Notify]);
         NewPushRule::Content(rule)
     }
 
@@ -236,9 +235,8 @@ mod tests {
     #[test]
     fn impossible_places_are_refused() {
         let mut rules = with(&["a", "b"]);
-        let mut refused = |after, before| {
-            insert(&mut rules.clone(), content("c"), after, before).is_err()
-        };
+        let mut refused =
+            |after, before| insert(&mut rules.clone(), content("c"), after, before).is_err();
         assert!(refused(Some("x"), None));
         assert!(refused(None, Some("x")));
         assert!(refused(Some("b"), Some("a")));

@@ -217,7 +217,8 @@ mod tests {
         let user_id = ruma::owned_user_id!("@alice:kith");
         let mut batch = Batch::new();
         rename(&mut batch, &user_id, Some("Alice Smith"), Some("Alice Jones"));
-        let pending = |word: &str| batch.pending(&tables::USER_WORDS, &(word.into(), user_id.clone()));
+        let pending =
+            |word: &str| batch.pending(&tables::USER_WORDS, &(word.into(), user_id.clone()));
         assert_eq!(pending("smith"), Some(None));
         assert_eq!(pending("jones"), Some(Some(())));
         assert_eq!(pending("alice"), None);

@@ -55,8 +55,7 @@ impl Profiles {
     /// Empty if the user has not set anything.
     pub async fn get(&self, user_id: &UserId) -> Result<Profile, kith_store::Error> {
         // Bounded by the size of a profile.
-        let rows =
-            self.store.scan(&tables::PROFILES, Scan::prefix(&(user_id.to_owned(),))).await?;
+        let rows = self.store.scan(&tables::PROFILES, Scan::prefix(&(user_id.to_owned(),))).await?;
         Ok(rows.into_iter().map(|((_, field), Json(value))| (field, value)).collect())
     }
 

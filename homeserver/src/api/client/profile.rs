@@ -5,7 +5,9 @@ use ruma::{
     OwnedUserId, UserId,
     api::{
         IncomingRequest, Metadata,
-        client::profile::{delete_profile_field, get_profile, get_profile_field, set_profile_field},
+        client::profile::{
+            delete_profile_field, get_profile, get_profile_field, set_profile_field,
+        },
         error::DeserializationError,
     },
     profile::ProfileFieldValue,
