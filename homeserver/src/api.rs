@@ -1,5 +1,6 @@
 //! Which request goes to which handler? The router is the table of contents.
 
+mod admin;
 pub mod authenticate;
 pub mod client;
 pub mod error;
@@ -21,7 +22,7 @@ use crate::config::Serves;
 pub fn router(serves: &[Serves]) -> Router {
     let mut router = Router::new().route("/health", get(health::health));
     if serves.contains(&Serves::Client) {
-        router = client::router(router);
+        router = admin::router(client::router(router));
     }
     if serves.contains(&Serves::Federation) {
         router = federation::router(router);

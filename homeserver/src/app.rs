@@ -22,7 +22,7 @@ use crate::{
     sync::{LazyMembers, Sync},
     team::{Team, TeamError},
     typing::Typing,
-    users::{Directory, Interactive, Profiles, Users},
+    users::{Directory, Interactive, Nonces, Profiles, Users},
     waiters::Waiters,
 };
 
@@ -36,6 +36,7 @@ pub struct App {
     pub profiles: Profiles,
     pub directory: Directory,
     pub interactive: Interactive,
+    pub nonces: Nonces,
     pub sessions: Sessions,
     pub account_data: AccountData,
     pub media: Media,
@@ -91,6 +92,7 @@ impl App {
             profiles,
             directory,
             interactive,
+            nonces: Nonces::default(),
             sessions,
             account_data,
             media,
@@ -118,6 +120,7 @@ impl App {
         self.users.deactivate(user_id, erase).await?;
         self.sessions.delete_all_but(user_id, None).await?;
         // Another device may have joined a room meanwhile.
-        self.rooms.leave_all(user_id).await
+        self.rooms.leave_all(user_id).await?;
+        Ok(self.profiles.clear(user_id).await?)
     }
 }

@@ -16,6 +16,7 @@ use ruma::api::{
     auth_scheme::{AccessToken, AuthScheme},
     path_builder::PathBuilder,
 };
+use serde::de::DeserializeOwned;
 
 use super::{
     ApiError,
@@ -113,6 +114,23 @@ fn app(parts: &Parts) -> Result<&Arc<App>, ApiError> {
 fn address(parts: &Parts) -> Result<ClientAddress, ApiError> {
     let address = parts.extensions.get::<ClientAddress>().copied();
     address.ok_or_else(|| ApiError::internal("a request without an address"))
+}
+
+/// The body of a request that is not in the specification, as JSON.
+pub struct JsonBody<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let body = read_body(body, app(&parts)?.team.config().limits.request_body).await?;
+        match serde_json::from_slice(&body) {
+            Ok(body) => Ok(Self(body)),
+            Err(error) if error.is_data() => Err(ApiError::bad_json(error.to_string())),
+            Err(error) => Err(ApiError::not_json(error.to_string())),
+        }
+    }
 }
 
 async fn read_body(body: Body, limit: u64) -> Result<Bytes, ApiError> {

@@ -10,9 +10,11 @@ use kith_homeserver::{
     listen::ListenError,
     server::{RunningServer, Server, StartError},
 };
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
+    allow_many_connections();
     // Before anything is opened: a signal at the wrong moment must not end us half-way.
     let mut signals = Signals::new()?;
     for warning in config.warnings() {
@@ -27,6 +29,16 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
         signal = signals.next() => anyhow::bail!("stopped at once by a second {signal}"),
     }
     Ok(())
+}
+
+/// Every connection is an open file, and the usual limit is 1024; up to the hard limit it is ours to
+/// raise.
+fn allow_many_connections() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::info!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Opens the data folder and starts the server; errors say what to do.

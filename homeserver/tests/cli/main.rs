@@ -4,5 +4,6 @@ mod configuration;
 mod database;
 mod kith;
 mod serve;
+mod shared_secret;
 mod tls;
 mod user;

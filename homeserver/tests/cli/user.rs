@@ -22,7 +22,7 @@ fn run_with_line(place: &Place, arguments: &[&str], line: &str) -> Ended {
     Ended::from(child.wait_with_output().expect("ended"))
 }
 
-fn request(
+pub(crate) fn request(
     address: SocketAddr,
     method: &str,
     path: &str,

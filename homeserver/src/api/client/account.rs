@@ -20,9 +20,8 @@ use crate::{
     app::App,
     devices::{SessionRequest, Sessions},
     rate_limit::{Action, RateLimiter},
-    room::Rooms,
     team::Team,
-    users::{NewAccount, Profiles, Users},
+    users::{NewAccount, Users},
 };
 
 /// The longest password in bytes: hashing takes time in proportion.
@@ -183,26 +182,16 @@ pub async fn change_password(
 /// The user leaves all rooms, nobody can sign in to the account again, and its name stays taken.
 pub async fn deactivate(
     State(uiaa): State<Uiaa>,
-    State(users): State<Users>,
-    State(sessions): State<Sessions>,
-    State(profiles): State<Profiles>,
-    State(rooms): State<Rooms>,
+    State(app): State<App>,
     Incoming { requester, request }: Incoming<deactivate::v3::Request>,
 ) -> Result<deactivate::v3::Response, ApiError> {
     let requester = requester.ok_or_else(ApiError::missing_token)?;
     uiaa.confirm(&requester, "deactivate", &request.erase, request.auth).await?;
-    let user_id = &requester.user_id;
-    // Before the account is closed, so that a user whose request is cut off can repeat it.
-    rooms.leave_all(user_id).await?;
-    users.deactivate(user_id, request.erase).await?;
-    sessions.delete_all_but(user_id, None).await?;
-    // Another device may have joined a room meanwhile.
-    rooms.leave_all(user_id).await?;
-    profiles.clear(user_id).await?;
+    app.deactivate(&requester.user_id, request.erase).await?;
     Ok(deactivate::v3::Response::new(ThirdPartyIdRemovalStatus::NoSupport))
 }
 
-fn check_password(password: &str) -> Result<(), ApiError> {
+pub(in crate::api) fn check_password(password: &str) -> Result<(), ApiError> {
     match password.len() {
         0 => Err(ApiError::weak_password("The password is empty")),
         1..=PASSWORD => Ok(()),

@@ -1,0 +1,9 @@
+//! What only administrators and their scripts call; not in the specification.
+
+mod register;
+
+use axum::{Router, routing::get};
+
+pub(super) fn router(router: Router) -> Router {
+    router.route("/_synapse/admin/v1/register", get(register::nonce).post(register::register))
+}
