@@ -8,8 +8,8 @@
 //!   write makes every later write fail, and a failed `fsync` is reported once to each open file
 //!   description, of which ours is one. It never answers for a commit.
 //! - Values above a quarter of a segment become files of their own; Kith's (an event: 64 KiB) do not.
-//! - A leaf holds 16 rows, and each full leaf rewrites its parent: a row costs about 100 bytes beside
-//!   its own. Few rows are better than many small ones.
+//! - A leaf holds 16 rows, and each full leaf rewrites its parent: a row takes about 60 bytes beside
+//!   its own, and gives the cleaning work. Few rows are better than many small ones.
 //! - A scan sees each row as of some moment, not all rows as of one: a commit may fall between.
 //! - `len`, `drop_tree` and `transaction` are slow or unsound, and not used.
 //!
