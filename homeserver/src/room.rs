@@ -89,6 +89,7 @@ pub struct Room {
     writer: Arc<tokio::sync::Mutex<Option<WriterState>>>,
     /// Local users who are joined; loaded when somebody first waits for the room.
     local_joined: RwLock<Option<Arc<members::UserSet>>>,
+    power_levels: RwLock<Option<power::Known>>,
 }
 
 impl Room {
@@ -208,6 +209,7 @@ impl Rooms {
                 head: RwLock::new(Arc::new(head)),
                 writer: Arc::default(),
                 local_joined: RwLock::default(),
+                power_levels: RwLock::default(),
             })
         });
         let room = Arc::clone(room);

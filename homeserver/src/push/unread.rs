@@ -21,7 +21,7 @@ use ruma::{
 use super::rules::PushRules;
 use crate::{
     receipts::Receipts,
-    room::{Room, RoomError, Rooms, event::Event, timeline::Direction},
+    room::{Room, RoomError, Rooms, event::Event},
 };
 
 /// How many (room, user) counts are remembered.
@@ -100,12 +100,7 @@ impl Unread {
         };
         let before = upto.cast_signed() + 1;
         let mut unread = Vec::new();
-        for (position, index) in
-            self.rooms.timeline(room, before, Direction::Backward, LOOKED_AT).await?
-        {
-            if position <= from {
-                break;
-            }
+        for (_, index) in self.rooms.newest_between(room, from, before, LOOKED_AT).await? {
             unread.push(self.rooms.event(room, index).await?);
         }
         if !unread.is_empty() {
@@ -128,10 +123,10 @@ impl Unread {
     ) -> Result<PushConditionRoomCtx, RoomError> {
         let power_levels = self.rooms.power_levels(room).await?;
         let power_levels = PushConditionPowerLevelsCtx::new(
-            power_levels.users,
+            power_levels.users.clone(),
             power_levels.users_default,
-            power_levels.notifications,
-            power_levels.rules,
+            power_levels.notifications.clone(),
+            power_levels.rules.clone(),
         );
         let name = member.display_name.clone();
         Ok(PushConditionRoomCtx::new(

@@ -100,6 +100,7 @@ impl Rooms {
             head: RwLock::new(Arc::new(RoomHead::default())),
             writer: Arc::default(),
             local_joined: RwLock::default(),
+            power_levels: RwLock::default(),
         });
         let mut writer = self.new_room_writer(&room).await;
         let row = RoomRow { room_id: room.room_id.clone(), version: room.version.clone() };

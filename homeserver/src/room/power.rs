@@ -1,5 +1,8 @@
 //! How much may each user do in a room?
 
+use std::sync::Arc;
+
+use kith_store::tables::EventIndex;
 use ruma::{
     OwnedUserId,
     events::{
@@ -11,16 +14,28 @@ use ruma::{
 
 use super::{Room, RoomError, Rooms};
 
+/// Power levels that were read, and from which event.
+pub(super) type Known = (Option<(EventIndex, Option<EventIndex>)>, Arc<RoomPowerLevels>);
+
 impl Rooms {
     /// The room's current power levels; the defaults if the event is missing or malformed.
-    pub async fn power_levels(&self, room: &Room) -> Result<RoomPowerLevels, RoomError> {
-        let snapshot = room.head().snapshot;
+    pub async fn power_levels(&self, room: &Room) -> Result<Arc<RoomPowerLevels>, RoomError> {
         let power_levels =
-            self.state_event(room, snapshot, &StateEventType::RoomPowerLevels, "").await?;
+            self.current_state_event(room, &StateEventType::RoomPowerLevels, "").await?;
+        // A redaction changes the event and keeps its index.
+        let event = power_levels.as_ref().map(|event| (event.index(), event.standing.redacted_by));
+        if let Some((known, power_levels)) = &*room.power_levels.read()
+            && *known == event
+        {
+            return Ok(Arc::clone(power_levels));
+        }
         let source: RoomPowerLevelsSource =
             power_levels.and_then(|event| event.content_as::<RoomPowerLevelsEventContent>()).into();
         let creators = self.creators(room).await?;
-        Ok(RoomPowerLevels::new(source, &room.rules.authorization, creators))
+        let rules = &room.rules.authorization;
+        let power_levels = Arc::new(RoomPowerLevels::new(source, rules, creators));
+        *room.power_levels.write() = Some((event, Arc::clone(&power_levels)));
+        Ok(power_levels)
     }
 
     /// Who created the room: more than one only from room version 12 on.

@@ -69,6 +69,23 @@ impl Rooms {
         Ok(rows.into_iter().map(|((_, position), index)| (position, index)).collect())
     }
 
+    /// The newest `limit` places between two others, newest first, those two left out.
+    pub async fn newest_between(
+        &self,
+        room: &Room,
+        after: i64,
+        before: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, EventIndex)>, RoomError> {
+        let scan = Scan::prefix(&(room.number,))
+            .after(&(room.number, after))
+            .before(&(room.number, before))
+            .reverse()
+            .limit(limit);
+        let rows = self.store().scan(&tables::TIMELINE, scan).await?;
+        Ok(rows.into_iter().map(|((_, position), index)| (position, index)).collect())
+    }
+
     /// The newest event at or before a position, as the room stood then.
     pub async fn newest_at(
         &self,

@@ -1,8 +1,11 @@
 //! What changed for one user since a position? Its cost follows what changed, not what there is.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
-use kith_store::{Change, Json, Scan, StreamPosition, tables};
+use kith_store::{
+    Change, Json, Scan, StreamPosition,
+    tables::{self, EventIndex, RoomNumber},
+};
 use ruma::{OwnedUserId, UserId};
 
 use super::Sync;
@@ -14,10 +17,10 @@ const MOST: usize = 50_000;
 /// What a user's sync has to look at.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    /// Rooms of the user with new events.
-    pub events: BTreeSet<u32>,
+    /// New events in the user's rooms: position and index, oldest first.
+    pub events: BTreeMap<RoomNumber, Vec<(StreamPosition, EventIndex)>>,
     /// Rooms of the user in which a receipt moved, and whose.
-    pub receipts: Vec<(u32, OwnedUserId)>,
+    pub receipts: Vec<(RoomNumber, OwnedUserId)>,
     pub account_data: bool,
     /// Users whose device lists changed; whether the user cares is still to be asked.
     pub device_lists: HashSet<OwnedUserId>,
@@ -33,10 +36,10 @@ impl Sync {
         since: StreamPosition,
     ) -> Result<Changes, kith_store::Error> {
         let mut changes = Changes::default();
-        let mut add = |change: &Change| match change {
-            Change::Event { room, .. } => {
+        let mut add = |position: StreamPosition, change: &Change| match change {
+            Change::Event { room, index } => {
                 if memberships.contains_key(room) {
-                    changes.events.insert(*room);
+                    changes.events.entry(*room).or_default().push((position, *index));
                 }
             }
             Change::Receipt { room, user } => {
@@ -51,7 +54,9 @@ impl Sync {
             Change::ToDevice { .. } | Change::Membership { .. } | Change::Profile { .. } => {}
         };
         match self.store.stream().since(since) {
-            Some(published) => published.iter().for_each(|published| add(&published.change)),
+            Some(published) => {
+                published.iter().for_each(|new| add(new.position, &new.change));
+            },
             None => {
                 let scan = Scan::all().after(&since).limit(MOST);
                 let rows = self.store.scan(&tables::LOG, scan).await?;
@@ -62,7 +67,7 @@ impl Sync {
                         ..Changes::default()
                     });
                 }
-                rows.iter().for_each(|(_, Json(change))| add(change));
+                rows.iter().for_each(|(position, Json(change))| add(*position, change));
             }
         }
         Ok(changes)

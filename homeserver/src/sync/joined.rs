@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use kith_store::{
     StreamPosition,
-    tables::{MemberRow, SnapshotId},
+    tables::{EventIndex, MemberRow, SnapshotId},
 };
 use ruma::{
     OwnedUserId, UInt,
@@ -29,7 +29,7 @@ use crate::{
     push::unread::{Count, Counts, MAIN},
     receipts::receipt_content,
     room::{
-        Room, RoomError, client_event::Viewer, event::Event, event_filter, timeline::Direction,
+        Room, RoomError, client_event::Viewer, event::Event, event_filter,
         visibility::Visibility,
     },
 };
@@ -77,9 +77,10 @@ impl Sync {
         let changed = !known
             || changes.everything
             || asked.request.full_state
-            || changes.events.contains(&room.number);
+            || changes.events.contains_key(&room.number);
         if changed {
-            let found = self.timeline(asked, room, stretch).await?;
+            let new = changes.events.get(&room.number).filter(|_| known && !changes.everything);
+            let found = self.timeline(asked, room, stretch, new.map(Vec::as_slice)).await?;
             let state = self.state(asked, room, stretch, &found).await?;
             let members_changed = !known
                 || found.limited
@@ -117,7 +118,7 @@ impl Sync {
                 upto: row.position.min(asked.upto.position),
                 stayed: false,
             };
-            let found = self.timeline(asked, room, stretch).await?;
+            let found = self.timeline(asked, room, stretch, None).await?;
             let state = self.state(asked, room, stretch, &found).await?;
             left.state = self.state_events(asked, room, &state).await?;
             left.timeline = self.timeline_events(asked, room, found, stretch).await?;
@@ -130,12 +131,14 @@ impl Sync {
         Ok(left)
     }
 
-    /// The newest events of the stretch that the user may see and wants.
+    /// The newest events of the stretch that the user may see and wants. `new` are all events of the
+    /// stretch, where they are known without reading.
     async fn timeline(
         &self,
         asked: &Asked<'_>,
         room: &Room,
         stretch: Stretch,
+        new: Option<&[(StreamPosition, EventIndex)]>,
     ) -> Result<Found, RoomError> {
         let filter = &asked.request.filter.room.timeline;
         let limit = limit(filter);
@@ -148,21 +151,26 @@ impl Sync {
             true => None,
             false => Some(self.rooms.visibility(room, &asked.requester.user_id).await?),
         };
-        let (mut from, mut looked_at) = (upto + 1, 0);
+        let (mut before, mut looked_at) = (upto + 1, 0);
         'pages: loop {
-            let page = limit.max(20) + 1;
-            let rows = self.rooms.timeline(room, from, Direction::Backward, page).await?;
-            let last = rows.len() < page;
-            for (position, index) in rows {
-                if position <= stretch.since.cast_signed() {
-                    break 'pages;
+            let rows = match new {
+                Some(new) => {
+                    let old_first = new.iter().map(|(position, index)| (position.cast_signed(), *index));
+                    old_first.rev().filter(|(position, _)| *position < before).collect()
                 }
+                None => {
+                    let after = stretch.since.cast_signed();
+                    self.rooms.newest_between(room, after, before, limit.max(20) + 1).await?
+                }
+            };
+            let last = new.is_some() || rows.len() <= limit.max(20);
+            for (position, index) in rows {
                 if found.events.len() == limit || looked_at == LOOKED_AT {
                     found.limited = true;
                     break 'pages;
                 }
                 looked_at += 1;
-                from = position;
+                before = position;
                 let event = self.rooms.event(room, index).await?;
                 if self.wanted(asked, &event, visibility.as_mut()).await? {
                     found.events.push(event);
@@ -204,18 +212,24 @@ impl Sync {
         stretch: Stretch,
         found: &Found,
     ) -> Result<Vec<Arc<Event>>, RoomError> {
-        let from = match stretch.since {
-            _ if asked.request.full_state => 0,
-            0 => 0,
-            since => self.snapshot_at(room, since).await?,
-        };
+        let lazy = lazy(&asked.request.filter.room.state);
+        let gapless = stretch.since > 0 && !found.limited;
+        if gapless && !asked.request.full_state && !asked.request.use_state_after && lazy.is_none() {
+            return Ok(Vec::new());
+        }
         let to = match found.events.first() {
             Some(first) if !asked.request.use_state_after => first.standing.state_before,
             _ => self.snapshot_at(room, stretch.upto).await?,
         };
-        let lazy = lazy(&asked.request.filter.room.state);
+        let from = match stretch.since {
+            _ if asked.request.full_state => 0,
+            0 => 0,
+            // Without a gap the timeline begins with the state that the client has.
+            _ if gapless && !asked.request.use_state_after => to,
+            since => self.snapshot_at(room, since).await?,
+        };
         let mut events = match (from, lazy) {
-            _ if from == to && lazy.is_none() => Vec::new(),
+            _ if from == to && from != 0 => Vec::new(),
             (0, Some(_)) => self.state_without_members(room, to).await?,
             (from, _) => self.rooms.state_difference(room, from, to).await?,
         };

@@ -110,7 +110,7 @@ impl Sync {
         let mut numbers: BTreeSet<RoomNumber> = if changes.everything || asked.request.full_state {
             memberships.keys().copied().collect()
         } else {
-            let mut numbers = changes.events.clone();
+            let mut numbers: BTreeSet<RoomNumber> = changes.events.keys().copied().collect();
             numbers.extend(changes.receipts.iter().map(|(room, _)| *room));
             numbers.extend(self.typing.rooms_since(asked.since.ephemeral));
             numbers
@@ -279,23 +279,22 @@ impl Sync {
         let viewer = &asked.requester.user_id;
         let mut candidates = changes.device_lists.clone();
         let mut rejoined = BTreeSet::new();
-        for number in &changes.events {
+        for (number, events) in &changes.events {
             let Some(room) = self.rooms.by_number(*number).await? else { continue };
             let mine = memberships.get(number);
-            let (since, upto) = (asked.since.position, asked.upto.position);
             // Everybody in a room that the user entered or left is met or lost.
-            if mine.is_some_and(|row| row.position > since) {
+            if mine.is_some_and(|row| row.position > asked.since.position) {
                 let members = self.rooms.members().of_room(*number).await?;
                 rejoined.extend(members.into_iter().map(|(user_id, _)| user_id));
-            } else {
-                for event in self.rooms.section(&room, since, upto, MEMBERS_LOOKED_AT).await?.events
+                continue;
+            }
+            for (_, index) in events {
+                let event = self.rooms.event(&room, *index).await?;
+                if event.kind == ruma::events::TimelineEventType::RoomMember
+                    && let Some(Ok(user_id)) =
+                        event.state_key.as_deref().map(OwnedUserId::try_from)
                 {
-                    if event.kind == ruma::events::TimelineEventType::RoomMember
-                        && let Some(Ok(user_id)) =
-                            event.state_key.as_deref().map(OwnedUserId::try_from)
-                    {
-                        rejoined.insert(user_id);
-                    }
+                    rejoined.insert(user_id);
                 }
             }
         }
@@ -313,9 +312,6 @@ impl Sync {
         Ok(())
     }
 }
-
-/// How many events of a room are looked at for members who came or went.
-const MEMBERS_LOOKED_AT: usize = 200;
 
 /// The types of a room's stripped state, beside the members.
 const STRIPPED: [StateEventType; 8] = [
