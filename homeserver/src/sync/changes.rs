@@ -56,7 +56,7 @@ impl Sync {
         match self.store.stream().since(since) {
             Some(published) => {
                 published.iter().for_each(|new| add(new.position, &new.change));
-            },
+            }
             None => {
                 let scan = Scan::all().after(&since).limit(MOST);
                 let rows = self.store.scan(&tables::LOG, scan).await?;

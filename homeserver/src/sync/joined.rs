@@ -29,8 +29,7 @@ use crate::{
     push::unread::{Count, Counts, MAIN},
     receipts::receipt_content,
     room::{
-        Room, RoomError, client_event::Viewer, event::Event, event_filter,
-        visibility::Visibility,
+        Room, RoomError, client_event::Viewer, event::Event, event_filter, visibility::Visibility,
     },
 };
 
@@ -155,7 +154,8 @@ impl Sync {
         'pages: loop {
             let rows = match new {
                 Some(new) => {
-                    let old_first = new.iter().map(|(position, index)| (position.cast_signed(), *index));
+                    let old_first =
+                        new.iter().map(|(position, index)| (position.cast_signed(), *index));
                     old_first.rev().filter(|(position, _)| *position < before).collect()
                 }
                 None => {
@@ -214,7 +214,8 @@ impl Sync {
     ) -> Result<Vec<Arc<Event>>, RoomError> {
         let lazy = lazy(&asked.request.filter.room.state);
         let gapless = stretch.since > 0 && !found.limited;
-        if gapless && !asked.request.full_state && !asked.request.use_state_after && lazy.is_none() {
+        if gapless && !asked.request.full_state && !asked.request.use_state_after && lazy.is_none()
+        {
             return Ok(Vec::new());
         }
         let to = match found.events.first() {

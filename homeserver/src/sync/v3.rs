@@ -291,8 +291,7 @@ impl Sync {
             for (_, index) in events {
                 let event = self.rooms.event(&room, *index).await?;
                 if event.kind == ruma::events::TimelineEventType::RoomMember
-                    && let Some(Ok(user_id)) =
-                        event.state_key.as_deref().map(OwnedUserId::try_from)
+                    && let Some(Ok(user_id)) = event.state_key.as_deref().map(OwnedUserId::try_from)
                 {
                     rejoined.insert(user_id);
                 }
