@@ -41,6 +41,12 @@ impl Config {
         if !self.rate_limits.enabled {
             warnings.push("rate_limits.enabled = false: passwords can be guessed fast".to_owned());
         }
+        if !self.application_services.is_empty() {
+            warnings.push(
+                "application_services: this version reads the list and connects to none of them"
+                    .to_owned(),
+            );
+        }
         warnings
     }
 

@@ -3,12 +3,16 @@
 use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::kith::{Place, Running};
+use crate::{
+    kith::{Place, Running},
+    user,
+};
 
 /// The answer to a plain HTTP/1.1 request: status line, then the rest.
 pub(crate) fn get(address: SocketAddr, path: &str) -> (String, String) {
@@ -64,11 +68,7 @@ fn what_was_accepted_is_answered_before_the_end() {
                    Content-Length: 2\r\nExpect: 100-continue\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("sent");
     let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
-    let mut line = String::new();
-    reader.read_line(&mut line).expect("a line");
-    assert!(line.starts_with("HTTP/1.1 100"), "the handler waits for the body: {line}");
-    line.clear();
-    reader.read_line(&mut line).expect("an empty line");
+    continued(&mut reader);
 
     kith.signal(Signal::TERM);
     // It listens no longer: it has seen the signal.
@@ -78,6 +78,47 @@ fn what_was_accepted_is_answered_before_the_end() {
     assert_eq!(status, "HTTP/1.1 200 OK");
     assert!(body.contains("\"versions\""), "{body}");
     assert_eq!(kith.end().code, Some(0));
+}
+
+/// A client that waits for news need not wait, nor the operator for it.
+#[test]
+fn a_long_poll_is_answered_when_the_server_stops() {
+    let place = Place::new();
+    let created = user::run_with_line(&place, &["user", "create", "ann"], "password");
+    assert_eq!(created.code, Some(0), "{}", created.stderr);
+    let kith = place.serve();
+    let (_, session) = user::log_in(kith.address(), "ann", "password");
+    let token = session["access_token"].as_str().expect("a token");
+    let path = "/_matrix/client/v3/sync";
+    let (status, sync) = user::request(kith.address(), "GET", path, token, &json!({}));
+    assert_eq!(status, 200, "{sync}");
+    let since = sync["next_batch"].as_str().expect("a token");
+
+    let mut stream = TcpStream::connect(kith.address()).expect("connected");
+    let request = format!(
+        "GET {path}?timeout=60000&since={since} HTTP/1.1\r\nHost: localhost\r\n\
+         Authorization: Bearer {token}\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+    );
+    let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+    stream.write_all(request.as_bytes()).expect("sent");
+    continued(&mut reader);
+    stream.write_all(b"{}").expect("sent");
+
+    let start = Instant::now();
+    let ended = std::thread::spawn(move || kith.stop());
+    let (status, body) = answer(&mut reader);
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert!(body.contains("next_batch"), "{body}");
+    assert_eq!(ended.join().expect("stopped").code, Some(0));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+/// Waits for `100 Continue`: the handler has the headers and waits for the body.
+fn continued(reader: &mut impl BufRead) {
+    let (mut status, mut empty) = (String::new(), String::new());
+    reader.read_line(&mut status).expect("a line");
+    assert!(status.starts_with("HTTP/1.1 100"), "{status}");
+    reader.read_line(&mut empty).expect("an empty line");
 }
 
 #[test]

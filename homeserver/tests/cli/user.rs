@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::kith::{Ended, Place};
 
 /// Runs `kith` with a line on its standard input.
-fn run_with_line(place: &Place, arguments: &[&str], line: &str) -> Ended {
+pub(crate) fn run_with_line(place: &Place, arguments: &[&str], line: &str) -> Ended {
     let mut command = place.command(arguments);
     // Cheap hashes: what is tested is not Argon2.
     command.env("KITH_PASSWORD_HASH", "{ memory = 8, iterations = 1, parallelism = 1 }");
@@ -48,7 +48,7 @@ pub(crate) fn request(
     (status, serde_json::from_str(body).expect("JSON"))
 }
 
-fn log_in(address: SocketAddr, user: &str, password: &str) -> (u16, Value) {
+pub(crate) fn log_in(address: SocketAddr, user: &str, password: &str) -> (u16, Value) {
     let body = json!({
         "type": "m.login.password",
         "identifier": { "type": "m.id.user", "user": user },
