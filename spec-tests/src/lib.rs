@@ -17,6 +17,6 @@ mod user;
 pub use answer::Answer;
 pub use path::encode;
 pub use proxy::RecordingProxy;
-pub use server::TestServer;
+pub use server::{ReachedServer, TestServer};
 pub use sync::{Events, Sync, SyncRequest};
 pub use user::{TestUser, event_ids};

@@ -20,11 +20,16 @@ use crate::{RecordingProxy, TestUser, record, user::Connection};
 pub struct TestServer {
     running: Option<RunningServer>,
     config: Config,
+    reached: ReachedServer,
+    _folder: TempDir,
+}
+
+/// A server that somebody else runs, at an address of this machine: another process, for example.
+pub struct ReachedServer {
     /// Follows a restart, which takes another free port.
     address: Arc<RwLock<SocketAddr>>,
     client: reqwest::Client,
     test: Arc<str>,
-    _folder: TempDir,
 }
 
 impl TestServer {
@@ -40,8 +45,7 @@ impl TestServer {
 
     /// With a configuration of one's own: `TestServer::with(|config| config.registration.guests = true)`.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        // Fails if another test of this process was first: there is one then.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_crypto_provider();
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let mut config = Config {
             server_name: server_name!("kith.test").to_owned(),
@@ -60,14 +64,8 @@ impl TestServer {
         config.rate_limits.enabled = false;
         change(&mut config);
         let running = Server::start(config.clone()).await.expect("the server starts");
-        Self {
-            address: Arc::new(RwLock::new(running.addresses[0])),
-            running: Some(running),
-            config,
-            client: client(),
-            test: record::current_test().into(),
-            _folder: folder,
-        }
+        let reached = ReachedServer::at(running.addresses[0]);
+        Self { running: Some(running), config, reached, _folder: folder }
     }
 
     /// Stops the server and starts it again on the same data. Users remain usable.
@@ -75,7 +73,7 @@ impl TestServer {
         assert!(self.config.storage.engine != EngineKind::Memory, "use TestServer::durable()");
         self.stop().await;
         let running = Server::start(self.config.clone()).await.expect("the server starts again");
-        *self.address.write() = running.addresses[0];
+        self.reached.moved_to(running.addresses[0]);
         self.running = Some(running);
     }
 
@@ -93,34 +91,62 @@ impl TestServer {
 
     /// `http://127.0.0.1:12345`, without a slash.
     pub fn url(&self) -> String {
-        format!("http://{}", *self.address.read())
+        format!("http://{}", self.address())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        *self.reached.address.read()
     }
 
     /// A new account with this localpart, signed in.
     pub async fn register(&self, localpart: &str) -> TestUser {
-        TestUser::register(self.connection(), localpart).await
+        self.reached.register(localpart).await
     }
 
     /// Nobody: requests without an access token.
     pub fn anonymous(&self) -> TestUser {
-        TestUser::anonymous(self.connection())
+        self.reached.anonymous()
     }
 
     /// Nobody, asking for one of several teams by its host name.
     pub fn anonymous_at(&self, host: &str) -> TestUser {
-        TestUser::anonymous(Connection { host: Some(host.into()), ..self.connection() })
+        TestUser::anonymous(Connection { host: Some(host.into()), ..self.reached.connection() })
     }
 
     /// A new account on one of several teams.
     pub async fn register_at(&self, host: &str, localpart: &str) -> TestUser {
-        let connection = Connection { host: Some(host.into()), ..self.connection() };
+        let connection = Connection { host: Some(host.into()), ..self.reached.connection() };
         TestUser::register(connection, localpart).await
     }
 
     /// A second address of the same server, whose requests are noted for the report too: for
     /// clients that are not [`TestUser`]s.
     pub async fn recording_proxy(&self) -> RecordingProxy {
-        RecordingProxy::start(self.connection()).await
+        RecordingProxy::start(self.reached.connection()).await
+    }
+}
+
+impl ReachedServer {
+    pub fn at(address: SocketAddr) -> Self {
+        install_crypto_provider();
+        Self {
+            address: Arc::new(RwLock::new(address)),
+            client: client(),
+            test: record::current_test().into(),
+        }
+    }
+
+    /// Users go on talking to the server there.
+    pub fn moved_to(&self, address: SocketAddr) {
+        *self.address.write() = address;
+    }
+
+    pub async fn register(&self, localpart: &str) -> TestUser {
+        TestUser::register(self.connection(), localpart).await
+    }
+
+    pub fn anonymous(&self) -> TestUser {
+        TestUser::anonymous(self.connection())
     }
 
     fn connection(&self) -> Connection {
@@ -131,6 +157,12 @@ impl TestServer {
             test: Arc::clone(&self.test),
         }
     }
+}
+
+/// HTTP clients want one even if all that they do is plain.
+fn install_crypto_provider() {
+    // Fails if another test of this process was first: there is one then.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 #[allow(clippy::disallowed_methods, reason = "tests speak to their own server on loopback")]

@@ -126,6 +126,19 @@ impl TestUser {
         self.call(true, Method::DELETE, path, Some(&body.into())).await
     }
 
+    /// As [`TestUser::put`], `None` if the server went away meanwhile.
+    pub async fn try_put(&self, path: &str, body: &Value) -> Option<Answer> {
+        let request = self.build(Method::PUT, path).json(body);
+        let request = request.build().expect("the request is well-formed");
+        self.try_execute(true, request).await.ok()
+    }
+
+    /// As [`TestUser::get`], `None` if the server went away meanwhile.
+    pub async fn try_get(&self, path: &str) -> Option<Answer> {
+        let request = self.build(Method::GET, path).build().expect("the request is well-formed");
+        self.try_execute(true, request).await.ok()
+    }
+
     /// Any method, and a body of any bytes.
     pub async fn request(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
         self.request_with(method, path, body, &[]).await
@@ -180,19 +193,27 @@ impl TestUser {
     async fn execute(&self, direct: bool, request: reqwest::RequestBuilder) -> Answer {
         let request = request.build().expect("the request is well-formed");
         let shown = format!("{} {}", request.method(), request.url());
+        let answer = self.try_execute(direct, request).await;
+        answer.unwrap_or_else(|error| panic!("{shown}: {error:?}"))
+    }
+
+    async fn try_execute(
+        &self,
+        direct: bool,
+        request: reqwest::Request,
+    ) -> Result<Answer, reqwest::Error> {
+        let shown = format!("{} {}", request.method(), request.url());
         let (method, path) = (request.method().to_string(), request.url().path().to_owned());
-        let response = self.connection.client.execute(request).await;
-        let response = response.unwrap_or_else(|error| panic!("{shown}: {error:?}"));
+        let response = self.connection.client.execute(request).await?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let text = response.text().await;
-        let text = text.unwrap_or_else(|error| panic!("{shown}: {status}, then {error:?}"));
+        let text = response.text().await?;
         let json = serde_json::from_str(&text).unwrap_or_default();
         let answer = Answer { request: shown, status, headers, text, json };
         let test = self.connection.test.to_string();
         let errcode = answer.errcode().to_owned();
         record(Record { test, direct, method, path, status, errcode });
-        answer
+        Ok(answer)
     }
 }
 
@@ -297,6 +318,24 @@ impl TestUser {
     /// The content of a state event that the room has.
     pub async fn state(&self, room: &str, event_type: &str, state_key: &str) -> Value {
         let path = path!("v3/rooms/{}/state/{}/{}", room, event_type, state_key);
+        self.call(false, Method::GET, &path, None).await.ok()
+    }
+
+    /// The whole state of a room, as events.
+    pub async fn full_state(&self, room: &str) -> Value {
+        self.call(false, Method::GET, &path!("v3/rooms/{}/state", room), None).await.ok()
+    }
+
+    /// The membership that a room has for a user, `None` if it has none.
+    pub async fn membership_of(&self, room: &str, user: &TestUser) -> Option<String> {
+        let path = path!("v3/rooms/{}/state/m.room.member/{}", room, user.user_id);
+        let answer = self.call(false, Method::GET, &path, None).await;
+        (answer.status == 200).then(|| answer.text_at("membership"))
+    }
+
+    /// An event as this user sees it.
+    pub async fn event(&self, room: &str, event_id: &str) -> Value {
+        let path = path!("v3/rooms/{}/event/{}", room, event_id);
         self.call(false, Method::GET, &path, None).await.ok()
     }
 

@@ -299,7 +299,10 @@ impl ruma::state_res::Event for Event {
         &self.event_id
     }
     fn room_id(&self) -> Option<&RoomId> {
-        Some(&self.room_id)
+        // Where a room is named by the hash of its create event, that event cannot name it.
+        let named_by_hash = self.room_id.server_name().is_none();
+        let create = self.kind == TimelineEventType::RoomCreate;
+        (!(create && named_by_hash)).then_some(&self.room_id)
     }
     fn sender(&self) -> &UserId {
         &self.sender

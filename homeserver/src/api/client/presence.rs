@@ -46,6 +46,17 @@ pub async fn set_presence(
     if request.user_id != requester.user_id {
         return Err(ApiError::forbidden("You can only set your own presence"));
     }
+    if is_unknown(&request.presence) {
+        return Err(ApiError::bad_json("`presence` is `online`, `offline` or `unavailable`"));
+    }
     presence.set(&requester.user_id, request.presence, request.status_msg).await?;
     Ok(set_presence::v3::Response::new())
+}
+
+/// Whether a client made it up.
+pub(super) fn is_unknown(state: &PresenceState) -> bool {
+    !matches!(
+        state,
+        PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable
+    )
 }

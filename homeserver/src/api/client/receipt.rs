@@ -39,12 +39,22 @@ pub async fn create_receipt(
         }
         _ => return Err(ApiError::invalid_param("Unknown receipt type")),
     };
+    if !is_thread(&request.thread) {
+        return Err(ApiError::invalid_param("`thread_id` is `main` or an event ID"));
+    }
     let event = rooms.event_by_id(&room, &request.event_id).await?;
     // An event that this server does not know cannot be ordered among those that it does.
     if let Some(event) = event {
         receipts.set(&room, &requester.user_id, &kind, &request.thread, &event).await?;
     }
     Ok(create_receipt::v3::Response::new())
+}
+
+fn is_thread(thread: &ReceiptThread) -> bool {
+    match thread {
+        ReceiptThread::Unthreaded | ReceiptThread::Main | ReceiptThread::Thread(_) => true,
+        _ => false,
+    }
 }
 
 /// The marker that only the user sees.

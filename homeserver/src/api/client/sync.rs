@@ -2,6 +2,7 @@
 
 use ruma::api::client::sync::sync_events;
 
+use super::presence::is_unknown;
 use crate::{
     api::{
         ApiError,
@@ -17,6 +18,9 @@ pub async fn sync_events(
 ) -> Result<sync_events::v3::Response, ApiError> {
     let since = request.since.as_deref().map(str::parse).transpose();
     let since = since.map_err(|_| ApiError::invalid_param("`since` is not a token of ours"))?;
+    if is_unknown(&request.set_presence) {
+        return Err(ApiError::invalid_param("Unknown `set_presence`"));
+    }
     let filter = match request.filter {
         None => Default::default(),
         Some(sync_events::v3::Filter::FilterDefinition(filter)) => filter,

@@ -1,0 +1,95 @@
+//! Clients that we did not write, at the versions that `setup-interop.sh` installs. Each scenario is
+//! a script in the client's own language, which meets the server as its users would and checks by
+//! itself what it sees.
+
+use std::{
+    ffi::OsStr,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use kith_spec_tests::TestServer;
+use serde_json::Value;
+use tokio::process::Command;
+
+/// What every scenario must have seen, in this order; it may see more.
+const STORY: [&str; 16] = [
+    "registered",
+    "second device",
+    "profile",
+    "direct chat",
+    "user directory",
+    "formatted text",
+    "transaction id",
+    "reply",
+    "edit",
+    "reaction",
+    "redaction",
+    "typing",
+    "receipt",
+    "tag",
+    "history",
+    "left",
+];
+
+/// [matrix-nio](https://github.com/matrix-nio/matrix-nio), the Python library of many bots.
+#[tokio::test]
+async fn people_who_use_matrix_nio_meet_and_chat() {
+    let server = TestServer::start().await;
+    let proxy = server.recording_proxy().await;
+    let script = here("nio/scenario.py");
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", installed("nio/packages")).arg(script).arg(proxy.url());
+    assert_story(&run(python).await);
+}
+
+/// [matrix-js-sdk](https://github.com/matrix-org/matrix-js-sdk), which Element is built on.
+#[tokio::test]
+async fn people_who_use_matrix_js_sdk_meet_and_chat() {
+    let server = TestServer::start().await;
+    let proxy = server.recording_proxy().await;
+    // A script finds its modules beside itself.
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let script = folder.path().join("scenario.mjs");
+    std::fs::copy(here("js/scenario.mjs"), &script).expect("the script can be copied");
+    symlink(installed("js/node_modules"), folder.path().join("node_modules")).expect("a link");
+    let mut node = Command::new("node");
+    node.arg(script).arg(proxy.url());
+    let seen = run(node).await;
+    assert_story(&seen);
+    assert!(seen.contains(&"unread counts".to_owned()), "{seen:?}");
+}
+
+/// What the script says it saw. It must end well.
+async fn run(mut command: Command) -> Vec<String> {
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
+    let output = output.expect("the interpreter is installed (deploy/setup.sh --tests)");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{text}\n{errors}", output.status);
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter_map(|line| Some(line["saw"].as_str()?.to_owned())).collect()
+}
+
+fn assert_story(seen: &[String]) {
+    let mut rest = seen.iter();
+    for chapter in STORY {
+        assert!(rest.any(|line| line == chapter), "`{chapter}` is not in its place: {seen:?}");
+    }
+    assert_eq!(seen.last().map(String::as_str), Some("end"));
+}
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(path)
+}
+
+/// Where `setup-interop.sh` put it.
+fn installed(path: &str) -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|value: &_| value != OsStr::new(""));
+    let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")));
+    let path = cache.expect("HOME is set").join("kith/interop").join(path);
+    assert!(path.exists(), "{} is missing: run spec-tests/setup-interop.sh", path.display());
+    path
+}

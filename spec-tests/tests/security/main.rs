@@ -1,0 +1,3 @@
+//! What a server must stand: see SECURITY.md.
+
+mod bad_input;
