@@ -166,7 +166,8 @@ async fn a_killed_server_has_everything_that_it_acknowledged() {
         let sending: Vec<_> = (0..SENDERS)
             .map(|sender| {
                 let prefix = format!("round {round} sender {sender}");
-                let task = send_until_it_ends(alice.clone(), room.clone(), prefix, Arc::clone(&sent));
+                let task =
+                    send_until_it_ends(alice.clone(), room.clone(), prefix, Arc::clone(&sent));
                 tokio::spawn(task)
             })
             .collect();
@@ -199,7 +200,11 @@ async fn a_killed_server_has_everything_that_it_acknowledged() {
         let all: BTreeSet<&String> = acknowledged.values().collect();
         assert_eq!(all.len(), acknowledged.len(), "two transactions became one event");
         assert!(all.is_subset(&there), "lost: {:?}", all.difference(&there).collect::<Vec<_>>());
-        assert!(there.is_subset(&all), "nobody sent: {:?}", there.difference(&all).collect::<Vec<_>>());
+        assert!(
+            there.is_subset(&all),
+            "nobody sent: {:?}",
+            there.difference(&all).collect::<Vec<_>>()
+        );
         assert_eq!(follower.events, history, "the syncs told another story in round {round}");
     }
     assert!(acknowledged.len() > ROUNDS as usize, "the server was killed before it did anything");

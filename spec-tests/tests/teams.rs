@@ -57,7 +57,8 @@ async fn users_and_tokens_do_not_cross() {
     });
     server.anonymous_at(SECOND).post("v3/login", body.clone()).await.error(403, "M_FORBIDDEN");
     server.anonymous_at(FIRST).post("v3/login", body).await.ok();
-    let available = server.anonymous_at(SECOND).get("v3/register/available?username=only-here").await;
+    let available =
+        server.anonymous_at(SECOND).get("v3/register/available?username=only-here").await;
     assert_eq!(available.ok()["available"], true);
     server
         .anonymous_at(FIRST)

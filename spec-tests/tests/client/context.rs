@@ -27,9 +27,12 @@ async fn context_shows_what_was_before_and_after() {
     assert_eq!(event_ids(&after["chunk"]), sent[7..]);
     let alone = alice.get(&format!("{context}?limit=0")).await.ok();
     assert_eq!(alone["event"]["event_id"], sent[4].as_str());
-    assert!(Events(&alone["events_before"]).is_empty() && Events(&alone["events_after"]).is_empty());
+    assert!(
+        Events(&alone["events_before"]).is_empty() && Events(&alone["events_after"]).is_empty()
+    );
     let answer = alice.get(&context).await.ok();
-    let around = event_ids(&answer["events_before"]).len() + event_ids(&answer["events_after"]).len();
+    let around =
+        event_ids(&answer["events_before"]).len() + event_ids(&answer["events_after"]).len();
     assert!(around <= 10, "ten, unless the client says otherwise: {answer:#}");
 }
 
@@ -73,7 +76,10 @@ async fn the_event_closest_to_a_moment_is_found() {
     let mut sent = Vec::new();
     for n in 0..3 {
         let event_id = alice.send_text(&room, &n.to_string()).await;
-        sent.push((alice.event(&room, &event_id).await["origin_server_ts"].as_u64().unwrap(), event_id));
+        sent.push((
+            alice.event(&room, &event_id).await["origin_server_ts"].as_u64().unwrap(),
+            event_id,
+        ));
     }
     let find = async |ts: u64, dir: &str| {
         let path = format!("{}?ts={ts}&dir={dir}", path!("v1/rooms/{}/timestamp_to_event", room));

@@ -80,7 +80,9 @@ async fn outsiders_and_people_without_power_invite_nobody() {
     let carol = server.register("carol").await;
     let levels = json!({ "invite": 50 });
     let room = alice
-        .create_room_from(json!({ "invite": [bob.user_id], "power_level_content_override": levels }))
+        .create_room_from(
+            json!({ "invite": [bob.user_id], "power_level_content_override": levels }),
+        )
         .await;
     let invitation = json!({ "user_id": carol.user_id });
     act(&bob, &room, "invite", invitation.clone()).await.error(403, "M_FORBIDDEN");
@@ -156,7 +158,10 @@ async fn a_ban_holds_until_it_is_lifted() {
     let unban = json!({ "user_id": bob.user_id, "reason": "long enough" });
     assert_eq!(act(&alice, &room, "unban", unban).await.ok(), json!({}));
     let member = alice.state(&room, "m.room.member", &bob.user_id).await;
-    assert_eq!((&member["membership"], &member["reason"]), (&json!("leave"), &json!("long enough")));
+    assert_eq!(
+        (&member["membership"], &member["reason"]),
+        (&json!("leave"), &json!("long enough"))
+    );
     bob.join(&room).await;
 }
 

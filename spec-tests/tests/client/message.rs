@@ -63,7 +63,8 @@ async fn only_the_sending_device_gets_its_transaction_id_back() {
         [(&alice, json!("mine")), (&second_device, Value::Null), (&bob, Value::Null)]
     {
         let sync = user.sync(None).await;
-        let event = sync.timeline(&room).iter().find(|event| event["event_id"] == event_id.as_str());
+        let event =
+            sync.timeline(&room).iter().find(|event| event["event_id"] == event_id.as_str());
         assert_eq!(event.unwrap()["unsigned"]["transaction_id"], expected, "{}", user.device_id);
         let event = user.event(&room, &event_id).await;
         assert_eq!(event["unsigned"]["transaction_id"], expected, "{}", user.device_id);
@@ -125,8 +126,7 @@ async fn a_gap_in_the_sync_is_filled_from_its_prev_batch() {
     assert_eq!(sync.timeline(&room).event_ids(), sent[9..]);
     let prev_batch = timeline["prev_batch"].as_str().unwrap();
     // To where the last sync ended, and not further.
-    let query =
-        format!("dir=b&limit=50&from={}&to={}", encode(prev_batch), encode(since.as_str()));
+    let query = format!("dir=b&limit=50&from={}&to={}", encode(prev_batch), encode(since.as_str()));
     let page = bob.messages(&room, &query).await;
     let mut filled = event_ids(&page["chunk"]);
     filled.reverse();

@@ -9,7 +9,13 @@ async fn read(user: &TestUser, room: &str, kind: &str, event_id: &str, body: Val
 }
 
 /// The receipt that a sync shows for an event, kind and user.
-fn receipt<'a>(sync: &'a Sync, room: &str, event_id: &str, kind: &str, user: &TestUser) -> &'a Value {
+fn receipt<'a>(
+    sync: &'a Sync,
+    room: &str,
+    event_id: &str,
+    kind: &str,
+    user: &TestUser,
+) -> &'a Value {
     match sync.ephemeral(room).last("m.receipt") {
         Some(event) => &event["content"][event_id][kind][&user.user_id],
         None => &Value::Null,

@@ -80,7 +80,8 @@ async fn rooms_of_versions_6_to_12_work() {
         let redaction = alice.redact(&room, &event_id).await;
         let redaction = bob.event(&room, &redaction).await;
         // It moved into the content in version 11; clients get both there.
-        let redacts = if number < 11 { &redaction["redacts"] } else { &redaction["content"]["redacts"] };
+        let redacts =
+            if number < 11 { &redaction["redacts"] } else { &redaction["content"]["redacts"] };
         assert_eq!(redacts, event_id.as_str(), "{version}: {redaction:#}");
         assert_eq!(bob.event(&room, &event_id).await["content"], json!({}));
     }
@@ -129,12 +130,10 @@ async fn a_room_begins_with_its_events_in_order() {
     let room = alice.create_room_from(body).await;
     let page = alice.messages(&room, "dir=f&limit=50").await;
     let mut types = Events(&page["chunk"]).types();
-    assert_eq!(types[..4], [
-        "m.room.create",
-        "m.room.member",
-        "m.room.power_levels",
-        "m.room.canonical_alias"
-    ]);
+    assert_eq!(
+        types[..4],
+        ["m.room.create", "m.room.member", "m.room.power_levels", "m.room.canonical_alias"]
+    );
     assert_eq!(types.pop(), Some("m.room.member"), "invitations come last");
     assert_eq!(types[types.len() - 2..], ["m.room.name", "m.room.topic"]);
     let state = alice.full_state(&room).await;
@@ -194,8 +193,7 @@ async fn a_tombstone_needs_more_power_than_other_state_in_version_12() {
 async fn direct_invitations_say_that_they_are() {
     let server = TestServer::start().await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
-    let room =
-        alice.create_room_from(json!({ "is_direct": true, "invite": [bob.user_id] })).await;
+    let room = alice.create_room_from(json!({ "is_direct": true, "invite": [bob.user_id] })).await;
     let member = alice.state(&room, "m.room.member", &bob.user_id).await;
     assert_eq!(member["is_direct"], true, "{member:#}");
     assert_eq!(member["membership"], "invite", "{member:#}");
@@ -277,7 +275,8 @@ async fn an_upgrade_makes_a_new_room_and_closes_the_old_one() {
         .await
         .error(400, "M_UNSUPPORTED_ROOM_VERSION");
 
-    let answer = alice.post(&path!("v3/rooms/{}/upgrade", old), json!({ "new_version": "11" })).await;
+    let answer =
+        alice.post(&path!("v3/rooms/{}/upgrade", old), json!({ "new_version": "11" })).await;
     let answer = answer.ok();
     let new = answer["replacement_room"].as_str().unwrap();
     let tombstone = alice.state(&old, "m.room.tombstone", "").await;

@@ -8,7 +8,8 @@ async fn state_is_set_and_read_with_and_without_a_key() {
     let server = TestServer::start().await;
     let alice = server.register("alice").await;
     let room = alice.create_room().await;
-    let set = alice.put(&path!("v3/rooms/{}/state/org.example.a/key", room), json!({ "n": 1 })).await;
+    let set =
+        alice.put(&path!("v3/rooms/{}/state/org.example.a/key", room), json!({ "n": 1 })).await;
     let event_id = set.text_at("event_id");
     let get = path!("v3/rooms/{}/state/org.example.a/key", room);
     assert_eq!(alice.get(&get).await.ok(), json!({ "n": 1 }));
@@ -17,7 +18,8 @@ async fn state_is_set_and_read_with_and_without_a_key() {
     assert_eq!((&event["state_key"], &event["content"]), (&json!("key"), &json!({ "n": 1 })));
     assert_eq!(event["sender"], alice.user_id.as_str());
     // An empty key is written with the last slash and without.
-    for (path, n) in [("v3/rooms/{}/state/org.example.b", 2), ("v3/rooms/{}/state/org.example.b/", 3)]
+    for (path, n) in
+        [("v3/rooms/{}/state/org.example.b", 2), ("v3/rooms/{}/state/org.example.b/", 3)]
     {
         let path = path.replace("{}", &kith_spec_tests::encode(&room));
         alice.put(&path, json!({ "n": n })).await.ok();

@@ -11,13 +11,15 @@ const MESSAGES: usize = 25;
 async fn follow(user: TestUser, room: String, since: String) -> Vec<String> {
     let mut since = since;
     let mut bodies: Vec<String> = Vec::new();
-    let last: Vec<String> = (0..SENDERS).map(|sender| format!("{sender} {}", MESSAGES - 1)).collect();
+    let last: Vec<String> =
+        (0..SENDERS).map(|sender| format!("{sender} {}", MESSAGES - 1)).collect();
     let filter = json!({
         "presence": { "types": [] },
         "room": { "ephemeral": { "types": [] }, "timeline": { "limit": 100 } },
     });
     while !last.iter().all(|body| bodies.contains(body)) {
-        let poll = user.syncing(Some(since.clone())).with("set_presence", "offline").filter(&filter);
+        let poll =
+            user.syncing(Some(since.clone())).with("set_presence", "offline").filter(&filter);
         let sync: Sync = poll.timeout(30_000).get().await;
         let timeline = &sync.joined(&room)["timeline"];
         assert_ne!(timeline["limited"], true, "no gap of 100 messages is possible here");

@@ -89,7 +89,8 @@ async fn by_context(user: &TestUser, room: &Room) -> BTreeSet<&'static str> {
             continue;
         }
         seen.insert(*chapter);
-        let around = Events(&answer["events_before"]).iter().chain(Events(&answer["events_after"]).iter());
+        let around =
+            Events(&answer["events_before"]).iter().chain(Events(&answer["events_after"]).iter());
         seen.extend(chapters(around));
     }
     seen
@@ -124,7 +125,8 @@ async fn by_timestamp(user: &TestUser, room: &Room) -> BTreeSet<&'static str> {
         let ts = if dir == "f" { "1" } else { "4000000000000" };
         let path = path!("v1/rooms/{}/timestamp_to_event?dir={}&ts={}", room.id, dir, ts);
         let answer = user.get(&path).await;
-        let found = room.messages.iter().find(|(_, event_id)| answer["event_id"] == event_id.as_str());
+        let found =
+            room.messages.iter().find(|(_, event_id)| answer["event_id"] == event_id.as_str());
         seen.extend(found.map(|(chapter, _)| *chapter));
     }
     seen

@@ -49,7 +49,11 @@ impl Scene {
             (post.clone(), path!("v3/rooms/{}/read_markers", room), json!({})),
             (post.clone(), path!("v3/rooms/{}/upgrade", room), json!({ "new_version": "0" })),
             (put.clone(), path!("v3/directory/list/room/{}", room), json!({})),
-            (put.clone(), path!("v3/directory/room/{}", "#a:kith.test"), json!({ "room_id": room })),
+            (
+                put.clone(),
+                path!("v3/directory/room/{}", "#a:kith.test"),
+                json!({ "room_id": room }),
+            ),
             (post.clone(), "v3/publicRooms".into(), json!({})),
             (post.clone(), "v3/user_directory/search".into(), json!({ "search_term": "x" })),
             (post.clone(), path!("v3/user/{}/filter", user), json!({})),
@@ -156,12 +160,47 @@ async fn fields_of_a_wrong_type_are_harmless() {
         json!({ "": { "": null } }),
     ];
     let fields = [
-        "type", "user_id", "room_id", "typing", "timeout", "presence", "displayname", "m.read",
-        "m.fully_read", "thread_id", "invite", "initial_state", "creation_content", "preset",
-        "power_level_content_override", "room_version", "room_alias_name", "visibility", "filter",
-        "limit", "since", "search_term", "room", "event_fields", "order", "actions", "conditions",
-        "devices", "auth", "new_password", "identifier", "password", "username", "reason", "redacts",
-        "new_version", "membership", "m.relates_to", "m.mentions", "third_party_signed", "is_direct",
+        "type",
+        "user_id",
+        "room_id",
+        "typing",
+        "timeout",
+        "presence",
+        "displayname",
+        "m.read",
+        "m.fully_read",
+        "thread_id",
+        "invite",
+        "initial_state",
+        "creation_content",
+        "preset",
+        "power_level_content_override",
+        "room_version",
+        "room_alias_name",
+        "visibility",
+        "filter",
+        "limit",
+        "since",
+        "search_term",
+        "room",
+        "event_fields",
+        "order",
+        "actions",
+        "conditions",
+        "devices",
+        "auth",
+        "new_password",
+        "identifier",
+        "password",
+        "username",
+        "reason",
+        "redacts",
+        "new_version",
+        "membership",
+        "m.relates_to",
+        "m.mentions",
+        "third_party_signed",
+        "is_direct",
     ];
     for (method, path, body) in scene.endpoints() {
         // These would make real accounts and rooms, a thousand times.
@@ -203,8 +242,15 @@ async fn events_have_no_floats_and_no_huge_integers() {
     let scene = Scene::new().await;
     let Scene { alice, room, .. } = &scene;
     let wrong = [
-        "1.5", "1.0", "1e3", "-0.5", "9007199254740992", "-9007199254740992", "1e400",
-        "123456789012345678901234567890", "18446744073709551616",
+        "1.5",
+        "1.0",
+        "1e3",
+        "-0.5",
+        "9007199254740992",
+        "-9007199254740992",
+        "1e400",
+        "123456789012345678901234567890",
+        "18446744073709551616",
     ];
     for (n, number) in wrong.into_iter().enumerate() {
         for body in
@@ -259,7 +305,8 @@ async fn nul_is_harmless_everywhere() {
             assert_sane(&alice.request(method, path, body).await, path);
         }
     }
-    let body = json!({ "username": "a\u{0}b", "password": "x", "auth": { "type": "m.login.dummy" } });
+    let body =
+        json!({ "username": "a\u{0}b", "password": "x", "auth": { "type": "m.login.dummy" } });
     server.anonymous().post("v3/register", body).await.error(400, "M_INVALID_USERNAME");
     scene.still_works().await;
 }
@@ -334,8 +381,27 @@ async fn ids_of_a_wrong_kind_are_refused() {
     let Scene { alice, room, event_id, .. } = &scene;
     let long = format!("!{}:kith.test", "a".repeat(300));
     let wrong = [
-        "", ".", "..", "!", "@", "#", "$", ":", "!:", "!a:", "!a b:c", "😀", "a", "@alice:kith.test",
-        "#a:kith.test", "!a:kith.test:99999999", &long, "%", "%25", "/", "../../etc/passwd",
+        "",
+        ".",
+        "..",
+        "!",
+        "@",
+        "#",
+        "$",
+        ":",
+        "!:",
+        "!a:",
+        "!a b:c",
+        "😀",
+        "a",
+        "@alice:kith.test",
+        "#a:kith.test",
+        "!a:kith.test:99999999",
+        &long,
+        "%",
+        "%25",
+        "/",
+        "../../etc/passwd",
     ];
     for id in wrong {
         for path in [
@@ -358,7 +424,10 @@ async fn ids_of_a_wrong_kind_are_refused() {
             assert_sane(&answer, &path);
             // Some are right for one of the kinds, and then not there or not open.
             let dots = ["", ".", ".."].contains(&id);
-            assert!(dots || answer.status >= 400 || path.contains(&encode(&alice.user_id)), "{answer}");
+            assert!(
+                dots || answer.status >= 400 || path.contains(&encode(&alice.user_id)),
+                "{answer}"
+            );
         }
     }
     scene.still_works().await;

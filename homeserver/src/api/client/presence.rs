@@ -55,8 +55,5 @@ pub async fn set_presence(
 
 /// Whether a client made it up.
 pub(super) fn is_unknown(state: &PresenceState) -> bool {
-    !matches!(
-        state,
-        PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable
-    )
+    !matches!(state, PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable)
 }

@@ -77,7 +77,8 @@ async fn every_part_of_a_filter_works() {
     let filtered = sync(json!({ "room": { "timeline": { "senders": [bob.user_id] } } })).await;
     assert!(filtered.timeline(&room).iter().all(|event| event["sender"] == bob.user_id.as_str()));
     assert_eq!(filtered.timeline(&room).bodies(), ["from bob"]);
-    let state = json!({ "room": { "timeline": { "limit": 1 }, "state": { "types": ["m.room.create"] } } });
+    let state =
+        json!({ "room": { "timeline": { "limit": 1 }, "state": { "types": ["m.room.create"] } } });
     let filtered = sync(state).await;
     assert_eq!(filtered.state(&room).types(), ["m.room.create"], "{:#}", filtered.json);
     let filtered = sync(json!({ "room": { "rooms": [] } })).await;

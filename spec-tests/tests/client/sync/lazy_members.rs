@@ -14,7 +14,9 @@ fn members(sync: &Sync, room: &str) -> Vec<String> {
     let state = sync.state(room);
     let members = state.iter().filter(|event| event["type"] == "m.room.member");
     let mut names: Vec<_> = members
-        .map(|event| event["state_key"].as_str().unwrap()[1..].split(':').next().unwrap().to_owned())
+        .map(|event| {
+            event["state_key"].as_str().unwrap()[1..].split(':').next().unwrap().to_owned()
+        })
         .collect();
     names.sort();
     names

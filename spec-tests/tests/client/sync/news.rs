@@ -59,7 +59,12 @@ async fn every_kind_of_news_wakes_a_long_poll() {
     let event_id = alice.send_text(&room, "hello").await;
     let other = alice.create_room().await;
     let news = [
-        (&bob, "PUT", path!("v3/user/{}/account_data/org.example.a", bob.user_id), json!({ "a": 1 })),
+        (
+            &bob,
+            "PUT",
+            path!("v3/user/{}/account_data/org.example.a", bob.user_id),
+            json!({ "a": 1 }),
+        ),
         (
             &bob,
             "PUT",
@@ -96,7 +101,11 @@ async fn every_kind_of_news_wakes_a_long_poll() {
         let bobs = bob.clone();
         let sent_since = since.clone();
         let poll = tokio::spawn(async move {
-            bobs.syncing(Some(sent_since)).with("set_presence", "offline").timeout(30_000).get().await
+            bobs.syncing(Some(sent_since))
+                .with("set_presence", "offline")
+                .timeout(30_000)
+                .get()
+                .await
         });
         tokio::task::yield_now().await;
         let started = Instant::now();

@@ -23,7 +23,8 @@ async fn state_and_timeline_of_a_first_sync_make_up_the_room() {
         let mut state = std::collections::BTreeMap::new();
         for event in sync.state(&room).iter().chain(sync.timeline(&room).iter()) {
             if let Some(key) = event["state_key"].as_str() {
-                state.insert((event["type"].to_string(), key.to_owned()), event["event_id"].clone());
+                state
+                    .insert((event["type"].to_string(), key.to_owned()), event["event_id"].clone());
             }
         }
         let whole = bob.full_state(&room).await;
