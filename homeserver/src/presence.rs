@@ -136,8 +136,11 @@ impl Presence {
 
     /// Lets those go offline who have not been heard of, until the server stops.
     pub async fn run(self, stopping: CancellationToken) {
+        if !self.enabled {
+            return;
+        }
         let mut ticks = interval(Duration::from_secs(5));
-        while self.enabled {
+        loop {
             tokio::select! {
                 () = stopping.cancelled() => return,
                 _ = ticks.tick() => {}

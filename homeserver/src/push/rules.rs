@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn impossible_places_are_refused() {
         let mut rules = with(&["a", "b"]);
-        let mut refused =
+        let refused =
             |after, before| insert(&mut rules.clone(), content("c"), after, before).is_err();
         assert!(refused(Some("x"), None));
         assert!(refused(None, Some("x")));

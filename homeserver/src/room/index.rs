@@ -20,7 +20,7 @@ pub(super) fn member_of(event: &Event) -> Option<OwnedUserId> {
     if event.kind != TimelineEventType::RoomMember {
         return None;
     }
-    UserId::parse(state_key).ok().map(Into::into)
+    UserId::parse(state_key).ok()
 }
 
 #[derive(Deserialize)]

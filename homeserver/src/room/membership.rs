@@ -289,7 +289,7 @@ impl RoomWriter {
             return Ok(());
         };
         match canonical_object(&draft.content)?.get("membership").and_then(|m| m.as_str()) {
-            Some("invite") => Err(SendError::RemoteUser(target.into())),
+            Some("invite") => Err(SendError::RemoteUser(target)),
             _ => Ok(()),
         }
     }
