@@ -6,6 +6,7 @@ use std::{
 };
 
 use kith_homeserver::{
+    app::App,
     config::{Config, EngineKind, Listener, OpenRegistration, PasswordHash, Serves},
     server::{RunningServer, Server},
 };
@@ -82,6 +83,12 @@ impl TestServer {
         if let Some(running) = self.running.take() {
             running.stop().await;
         }
+    }
+
+    /// The first team itself, for what no endpoint does.
+    pub fn app(&self) -> &App {
+        let running = self.running.as_ref().expect("the server runs");
+        running.server.app(self.name()).expect("the first team is served")
     }
 
     /// The first team's server name.

@@ -1,16 +1,26 @@
 //! The client-server API, file by file as in `homeserver/src/api/client`.
 
+mod account;
+mod admin;
 mod alias;
+mod config;
 mod context;
+mod device;
 mod directory;
 mod discovery;
+mod filter;
 mod membership;
 mod message;
 mod presence;
+mod profile;
+mod push;
 mod read_marker;
 mod receipt;
 mod redact;
 mod room;
+mod session;
 mod state;
 mod sync;
+mod tag;
 mod typing;
+mod user_directory;

@@ -1,8 +1,9 @@
 //! Signing in and out.
 
+use http::Method;
 use ruma::{
     OwnedUserId,
-    api::client::{
+    api::{IncomingRequest, Metadata, client::{
         session::{
             get_login_token,
             get_login_types::{
@@ -16,8 +17,9 @@ use ruma::{
             logout, logout_all, refresh_token,
         },
         uiaa::UserIdentifier,
-    },
+    }, error::DeserializationError},
 };
+use serde_json::{Map, Value};
 
 use crate::{
     api::{
@@ -29,6 +31,36 @@ use crate::{
     rate_limit::{Action, RateLimiter},
     users::{AccountError, Users},
 };
+
+/// The body of a login with its type looked at first: without one ruma's own decoding panics.
+pub struct Login(RumasLogin);
+
+type RumasLogin = login::v3::Request;
+
+impl Metadata for Login {
+    const METHOD: Method = RumasLogin::METHOD;
+    const RATE_LIMITED: bool = RumasLogin::RATE_LIMITED;
+    type Authentication = <RumasLogin as Metadata>::Authentication;
+    type PathBuilder = <RumasLogin as Metadata>::PathBuilder;
+    const PATH_BUILDER: Self::PathBuilder = RumasLogin::PATH_BUILDER;
+}
+
+impl IncomingRequest for Login {
+    type EndpointError = <RumasLogin as IncomingRequest>::EndpointError;
+    type OutgoingResponse = login::v3::Response;
+
+    fn try_from_http_request_inner(
+        request: http::Request<&[u8]>,
+        path: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let body: Map<String, Value> = serde_json::from_slice(request.body())?;
+        if !body.contains_key("type") {
+            let missing: serde_json::Error = serde::de::Error::missing_field("type");
+            return Err(missing.into());
+        }
+        RumasLogin::try_from_http_request_inner(request, path).map(Self)
+    }
+}
 
 /// `GET /_matrix/client/v3/login`
 pub async fn get_login_types(
@@ -46,7 +78,7 @@ pub async fn login(
     State(limits): State<RateLimiter>,
     State(users): State<Users>,
     State(sessions): State<Sessions>,
-    Incoming { requester: token, request }: Incoming<login::v3::Request>,
+    Incoming { requester: token, request: Login(request) }: Incoming<Login>,
 ) -> Result<login::v3::Response, ApiError> {
     limits.check(Action::Login, address)?;
     Sessions::check_names(
