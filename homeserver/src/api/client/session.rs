@@ -3,21 +3,25 @@
 use http::Method;
 use ruma::{
     OwnedUserId,
-    api::{IncomingRequest, Metadata, client::{
-        session::{
-            get_login_token,
-            get_login_types::{
-                self,
-                v3::{LoginType, PasswordLoginType, TokenLoginType},
+    api::{
+        IncomingRequest, Metadata,
+        client::{
+            session::{
+                get_login_token,
+                get_login_types::{
+                    self,
+                    v3::{LoginType, PasswordLoginType, TokenLoginType},
+                },
+                login::{
+                    self,
+                    v3::{LoginInfo, Password},
+                },
+                logout, logout_all, refresh_token,
             },
-            login::{
-                self,
-                v3::{LoginInfo, Password},
-            },
-            logout, logout_all, refresh_token,
+            uiaa::UserIdentifier,
         },
-        uiaa::UserIdentifier,
-    }, error::DeserializationError},
+        error::DeserializationError,
+    },
 };
 use serde_json::{Map, Value};
 
