@@ -16,6 +16,7 @@ mod in_flight;
 mod index;
 pub mod members;
 pub mod membership;
+mod moment;
 mod persist;
 pub mod power;
 mod redact;

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod admin;
 pub mod config;
+pub mod context;
 pub mod device;
 pub mod discovery;
 pub mod filter;
@@ -93,6 +94,9 @@ fn rooms(router: Router) -> Router {
     let router = router
         .endpoint(room::create_room)
         .endpoint(room::get_room_event)
+        .endpoint(room::get_event_by_timestamp)
+        .endpoint(context::get_context)
+        .endpoint(message::get_message_events)
         .endpoint(membership::join_room_by_id)
         .endpoint(membership::join_room_by_id_or_alias)
         .endpoint(membership::leave_room)

@@ -13,8 +13,7 @@ use crate::{
     push::rules::PushRuleError,
     rate_limit::LimitExceeded,
     room::{
-        RoomError, SendError, access::ReadError, create::CreateError, draft::DraftError,
-        history::InvalidToken,
+        RoomError, SendError, access::ReadError, create::CreateError, draft::DraftError, history,
     },
     sync::FilterError,
     users::{AccountError, ProfileError, RegistrationError, UsernameError},
@@ -321,14 +320,13 @@ impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::NotMember => Self::forbidden(error.to_string()),
-            ReadError::Token(error) => error.into(),
             ReadError::Room(error) => error.into(),
         }
     }
 }
 
-impl From<InvalidToken> for ApiError {
-    fn from(error: InvalidToken) -> Self {
+impl From<history::InvalidToken> for ApiError {
+    fn from(error: history::InvalidToken) -> Self {
         Self::invalid_param(error.to_string())
     }
 }

@@ -11,10 +11,7 @@ use ruma::{
 };
 
 use super::{
-    Room, RoomError, Rooms,
-    event::Event,
-    history::{InvalidToken, TimelineToken},
-    timeline::Direction,
+    Room, RoomError, Rooms, event::Event, history::TimelineToken, timeline::Direction,
     visibility::membership_of,
 };
 
@@ -29,8 +26,6 @@ pub struct Readable {
 pub enum ReadError {
     #[error("you are not and were not a member of this room")]
     NotMember,
-    #[error(transparent)]
-    Token(#[from] InvalidToken),
     #[error(transparent)]
     Room(#[from] RoomError),
 }
@@ -82,18 +77,35 @@ impl Rooms {
     pub async fn readable_state_at(
         &self,
         readable: &Readable,
-        at: Option<&str>,
-    ) -> Result<SnapshotId, ReadError> {
-        let Some(at) = at else { return Ok(self.readable_state(readable).await?) };
-        let at: TimelineToken = at.parse()?;
+        at: Option<TimelineToken>,
+    ) -> Result<SnapshotId, RoomError> {
+        let Some(at) = at else { return self.readable_state(readable).await };
         let left = readable.left.as_ref().map(|left| left.position().cast_signed());
         if left.is_some_and(|left| left <= at.0) {
-            return Ok(self.readable_state(readable).await?);
+            return self.readable_state(readable).await;
         }
         let rows = self.timeline(&readable.room, at.after(), Direction::Backward, 1).await?;
         let Some((_, index)) = rows.first() else { return Ok(EMPTY) };
         let event = self.event(&readable.room, *index).await?;
-        Ok(self.state_after(&readable.room, &event).await?)
+        self.state_after(&readable.room, &event).await
+    }
+
+    /// Where paging through the room begins if the client does not say: at its end, or where the user
+    /// left it, or at its beginning.
+    pub async fn readable_end(
+        &self,
+        readable: &Readable,
+        direction: Direction,
+    ) -> Result<TimelineToken, RoomError> {
+        match &readable.left {
+            Some(left)
+                if direction == Direction::Backward
+                    && !self.is_world_readable(&readable.room).await? =>
+            {
+                Ok(TimelineToken(left.position().cast_signed()))
+            }
+            _ => self.timeline_end(&readable.room, direction).await,
+        }
     }
 
     /// The member event that ended the last stay of a user who is not joined. A ban or an invite

@@ -154,15 +154,7 @@ impl Event {
 
     /// What the event relates to, if its content says so in a form that the specification knows.
     pub fn relation(&self) -> Option<Relation> {
-        #[derive(Deserialize)]
-        struct Relates {
-            #[serde(rename = "m.relates_to")]
-            relates_to: Option<Relation>,
-        }
-        if !self.content.get().contains("m.relates_to") {
-            return None;
-        }
-        self.content_as::<Relates>()?.relates_to
+        Relation::of(&self.content)
     }
 
     /// The same event without what a redaction removes.
@@ -222,6 +214,21 @@ pub struct Relation {
     pub rel_type: Option<String>,
     pub event_id: Option<OwnedEventId>,
     pub key: Option<String>,
+}
+
+impl Relation {
+    /// What an event with this content relates to.
+    pub fn of(content: &RawValue) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Relates {
+            #[serde(rename = "m.relates_to")]
+            relates_to: Option<Relation>,
+        }
+        if !content.get().contains("m.relates_to") {
+            return None;
+        }
+        serde_json::from_str::<Relates>(content.get()).ok()?.relates_to
+    }
 }
 
 fn redacts_in(content: &RawValue) -> Option<OwnedEventId> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kith_store::{Batch, tables};
+use kith_store::{Batch, Scan, tables};
 use ruma::{
     OwnedEventId, OwnedTransactionId, TransactionId, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
@@ -11,6 +11,10 @@ use serde_json::value::RawValue;
 
 use super::{Room, Rooms, draft::Draft, event::SentBy, persist::SendError};
 use crate::users::Requester;
+
+const ANNOTATION: &str = "m.annotation";
+/// How many relations of an event are looked through for a duplicate.
+const RELATIONS_READ: usize = 1_000;
 
 impl Rooms {
     /// Sends an event once: the same transaction ID of the same device answers the same event.
@@ -41,6 +45,7 @@ impl Rooms {
         if let Some(event_id) = self.store().get(&tables::TRANSACTION_IDS, &key).await? {
             return Ok(event_id);
         }
+        self.check_annotation(room, &draft).await?;
         let device_id = requester.device_id.clone();
         let draft = Draft { sent_by: Some(SentBy { device_id, transaction_id }), ..draft };
         let event = writer.append(draft).await?;
@@ -48,6 +53,34 @@ impl Rooms {
         let _in_flight = self.transactions_in_flight().hold(key, event.event_id.clone());
         writer.commit().await?;
         Ok(event.event_id.clone())
+    }
+
+    /// Nobody annotates one event twice with the same type and key.
+    /// [Spec](https://spec.matrix.org/latest/client-server-api/#avoiding-duplicate-annotations)
+    async fn check_annotation(&self, room: &Room, draft: &Draft) -> Result<(), SendError> {
+        let Some(Relation { rel_type: Some(kind), event_id: Some(target), key: Some(key) }) =
+            Relation::of(&draft.content)
+        else {
+            return Ok(());
+        };
+        if kind != ANNOTATION {
+            return Ok(());
+        }
+        let Some(target) = self.event_by_id(room, &target).await? else { return Ok(()) };
+        let scan = Scan::prefix(&(room.number, target.index())).reverse().limit(RELATIONS_READ);
+        for ((_, _, index), kind) in self.store().scan(&tables::RELATIONS, scan).await? {
+            if kind != ANNOTATION {
+                continue;
+            }
+            let other = self.event(room, index).await?;
+            if other.sender == draft.sender
+                && other.kind == draft.kind
+                && other.relation().and_then(|relation| relation.key).as_ref() == Some(&key)
+            {
+                return Err(SendError::DuplicateAnnotation);
+            }
+        }
+        Ok(())
     }
 
     /// Sends a state event; one with the same content as the current one answers that.

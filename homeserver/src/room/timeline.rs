@@ -18,6 +18,16 @@ pub enum Direction {
     Forward,
 }
 
+impl Direction {
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Backward => Self::Forward,
+            Self::Forward => Self::Backward,
+        }
+    }
+}
+
 /// Part of a timeline.
 #[derive(Debug, Default)]
 pub struct Section {

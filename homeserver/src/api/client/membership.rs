@@ -14,16 +14,18 @@ use ruma::{
     events::{StateEventType, room::member::MembershipState},
 };
 
+use super::message::timeline_token;
 use crate::{
     api::{
         ApiError,
         incoming::{Incoming, State},
     },
     room::{
-        Room, Rooms,
-        access::{ReadError, Readable},
+        Room, RoomError, Rooms,
+        access::Readable,
         client_event::Viewer,
         event::Event,
+        history::TimelineToken,
         membership::{Action, MemberChange},
         visibility::membership_of,
     },
@@ -192,7 +194,10 @@ pub async fn get_member_events(
     };
     let events = match &request.at {
         None if readable.left.is_none() => current_members(&rooms, &readable.room, wanted).await?,
-        at => members_at(&rooms, &readable, at.as_deref(), wanted).await?,
+        at => {
+            let at = at.as_deref().map(timeline_token).transpose()?;
+            members_at(&rooms, &readable, at, wanted).await?
+        }
     };
     let viewer = Viewer { requester: &requester, with_room_id: true };
     let mut chunk = Vec::with_capacity(events.len());
@@ -206,7 +211,7 @@ async fn current_members(
     rooms: &Rooms,
     room: &Room,
     wanted: impl Fn(&MembershipState) -> bool,
-) -> Result<Vec<Arc<Event>>, ReadError> {
+) -> Result<Vec<Arc<Event>>, RoomError> {
     let mut events = Vec::new();
     for (_, MemberRow { membership, event, .. }) in rooms.members().of_room(room.number).await? {
         if wanted(&membership) {
@@ -220,9 +225,9 @@ async fn current_members(
 async fn members_at(
     rooms: &Rooms,
     readable: &Readable,
-    at: Option<&str>,
+    at: Option<TimelineToken>,
     wanted: impl Fn(&MembershipState) -> bool,
-) -> Result<Vec<Arc<Event>>, ReadError> {
+) -> Result<Vec<Arc<Event>>, RoomError> {
     let snapshot = rooms.readable_state_at(readable, at).await?;
     let kind = StateEventType::RoomMember;
     let mut events = rooms.state_of_type(&readable.room, snapshot, &kind).await?;

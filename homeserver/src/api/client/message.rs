@@ -1,24 +1,158 @@
 //! Messages: sending one, and reading back through a room's history.
 
-use ruma::api::client::message::send_message_event;
+use std::{collections::BTreeSet, sync::Arc};
+
+use ruma::{
+    UInt,
+    api::{
+        self,
+        client::{
+            filter::RoomEventFilter,
+            message::{get_message_events, send_message_event},
+        },
+    },
+    events::{AnyStateEvent, AnyTimelineEvent, StateEventType},
+    serde::Raw,
+};
 
 use crate::{
     api::{
         ApiError,
         incoming::{Incoming, State},
     },
-    room::{Rooms, draft::Draft},
+    rate_limit::{Action, RateLimiter},
+    room::{
+        Room, RoomError, Rooms,
+        client_event::Viewer,
+        draft::Draft,
+        event::Event,
+        history::{Ask, TimelineToken},
+        timeline::Direction,
+        visibility::Visibility,
+    },
+    sync::SyncToken,
+    users::Requester,
 };
+
+/// How many events one answer holds at most, whatever the client asks for.
+const MAX_EVENTS: usize = 1_000;
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
 /// Repeating a transaction ID on one device returns the first event's ID.
 pub async fn send_message_event(
     State(rooms): State<Rooms>,
+    State(limits): State<RateLimiter>,
     Incoming { requester, request }: Incoming<send_message_event::v3::Request>,
 ) -> Result<send_message_event::v3::Response, ApiError> {
+    limits.check(Action::Message, &requester.user_id)?;
     let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
     let kind = request.event_type.to_string().into();
     let draft = Draft::message(requester.user_id.clone(), kind, request.body.into_json());
     let event_id = rooms.send_once(&requester, &room, request.txn_id, draft).await?;
     Ok(send_message_event::v3::Response::new(event_id))
+}
+
+/// `GET /_matrix/client/v3/rooms/{roomId}/messages`
+pub async fn get_message_events(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<get_message_events::v3::Request>,
+) -> Result<get_message_events::v3::Response, ApiError> {
+    let readable = rooms.readable(&request.room_id, &requester.user_id).await?;
+    let direction = direction(request.dir);
+    let from = match &request.from {
+        Some(from) => timeline_token(from)?,
+        None => rooms.readable_end(&readable, direction).await?,
+    };
+    let ask = Ask {
+        from,
+        to: request.to.as_deref().map(timeline_token).transpose()?,
+        direction,
+        limit: limit(request.limit, &request.filter).max(1),
+        filter: &request.filter,
+    };
+    let room = &readable.room;
+    let mut visibility = rooms.visibility(room, &requester.user_id).await?;
+    let page = rooms.page(room, &mut visibility, ask).await?;
+
+    let mut response = get_message_events::v3::Response::new();
+    response.start = from.to_string();
+    response.end = page.more.then(|| page.reached.to_string());
+    if let Some(first) = page.events.first()
+        && !request.filter.lazy_load_options.is_disabled()
+    {
+        let senders = senders(&rooms, room, first, &page.events).await?;
+        response.state = state_events(&rooms, room, &requester, &senders).await?;
+    }
+    response.chunk =
+        timeline_events(&rooms, room, &requester, &mut visibility, &page.events).await?;
+    Ok(response)
+}
+
+/// A token of `/messages`, or one of `/sync`.
+pub(super) fn timeline_token(token: &str) -> Result<TimelineToken, ApiError> {
+    if let Ok(sync) = token.parse::<SyncToken>() {
+        return Ok(TimelineToken(sync.position.cast_signed()));
+    }
+    Ok(token.parse()?)
+}
+
+pub(super) fn direction(direction: api::Direction) -> Direction {
+    match direction {
+        api::Direction::Backward => Direction::Backward,
+        api::Direction::Forward => Direction::Forward,
+    }
+}
+
+/// The smaller of the request's limit and its filter's.
+pub(super) fn limit(limit: UInt, filter: &RoomEventFilter) -> usize {
+    let limit = filter.limit.map_or(limit, |in_filter| in_filter.min(limit));
+    usize::try_from(limit).unwrap_or(MAX_EVENTS).min(MAX_EVENTS)
+}
+
+/// The member events of those who sent something, as of the first of these events.
+pub(super) async fn senders(
+    rooms: &Rooms,
+    room: &Room,
+    as_of: &Event,
+    events: &[Arc<Event>],
+) -> Result<Vec<Arc<Event>>, RoomError> {
+    let snapshot = rooms.state_after(room, as_of).await?;
+    let users: BTreeSet<_> = events.iter().map(|event| event.sender.clone()).collect();
+    let mut members = Vec::new();
+    for user_id in users {
+        let kind = StateEventType::RoomMember;
+        members.extend(rooms.state_event(room, snapshot, &kind, user_id.as_str()).await?);
+    }
+    Ok(members)
+}
+
+/// Events with the requester's membership at each.
+pub(super) async fn timeline_events(
+    rooms: &Rooms,
+    room: &Room,
+    requester: &Requester,
+    visibility: &mut Visibility<'_>,
+    events: &[Arc<Event>],
+) -> Result<Vec<Raw<AnyTimelineEvent>>, RoomError> {
+    let viewer = Viewer { requester, with_room_id: true };
+    let mut chunk = Vec::with_capacity(events.len());
+    for event in events {
+        let membership = visibility.membership_at(event).await?;
+        chunk.push(rooms.client_event(room, event, viewer, Some(membership)).await?);
+    }
+    Ok(chunk)
+}
+
+pub(super) async fn state_events(
+    rooms: &Rooms,
+    room: &Room,
+    requester: &Requester,
+    events: &[Arc<Event>],
+) -> Result<Vec<Raw<AnyStateEvent>>, RoomError> {
+    let viewer = Viewer { requester, with_room_id: true };
+    let mut state = Vec::with_capacity(events.len());
+    for event in events {
+        state.push(rooms.client_event(room, event, viewer, None).await?);
+    }
+    Ok(state)
 }

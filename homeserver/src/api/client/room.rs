@@ -5,7 +5,7 @@ use ruma::{
     api::client::room::{
         Visibility,
         create_room::{self, v3::RoomPreset},
-        get_room_event,
+        get_event_by_timestamp, get_room_event,
     },
     events::StateEventType,
     serde::Raw,
@@ -13,6 +13,7 @@ use ruma::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
+use super::message::direction;
 use crate::{
     api::{
         ApiError,
@@ -131,4 +132,19 @@ pub async fn get_room_event(
     let viewer = Viewer { requester: &requester, with_room_id: true };
     let event = rooms.client_event(&room, &event, viewer, Some(membership)).await?;
     Ok(get_room_event::v3::Response::new(event))
+}
+
+/// `GET /_matrix/client/v1/rooms/{roomId}/timestamp_to_event`
+pub async fn get_event_by_timestamp(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request }: Incoming<get_event_by_timestamp::v1::Request>,
+) -> Result<get_event_by_timestamp::v1::Response, ApiError> {
+    let readable = rooms.readable(&request.room_id, &requester.user_id).await?;
+    let room = &readable.room;
+    let mut visibility = rooms.visibility(room, &requester.user_id).await?;
+    let direction = direction(request.dir);
+    let event = rooms.event_near(room, &mut visibility, request.ts, direction).await?;
+    let event = event.ok_or_else(|| ApiError::not_found("No event on that side of the moment"))?;
+    let (event_id, ts) = (event.event_id.clone(), event.origin_server_ts);
+    Ok(get_event_by_timestamp::v1::Response::new(event_id, ts))
 }
