@@ -9,7 +9,12 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
-use super::{Room, Rooms, draft::Draft, event::SentBy, persist::SendError};
+use super::{
+    Room, Rooms,
+    draft::Draft,
+    event::{Relation, SentBy},
+    persist::SendError,
+};
 use crate::users::Requester;
 
 const ANNOTATION: &str = "m.annotation";
