@@ -4,6 +4,7 @@
 //! [`persist::RoomWriter`].
 
 pub mod access;
+pub mod alias;
 pub mod authorise;
 pub mod client_event;
 pub mod create;
@@ -23,6 +24,7 @@ mod redact;
 pub mod send;
 mod state;
 pub mod timeline;
+pub mod upgrade;
 pub mod visibility;
 
 use std::{
@@ -42,7 +44,9 @@ use quick_cache::{Weighter, sync::Cache};
 use ruma::{EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::RoomVersionRules};
 
 pub use self::persist::{RoomWriter, SendError};
-use self::{event::Event, in_flight::InFlight, members::Members, persist::WriterState};
+use self::{
+    directory::Listings, event::Event, in_flight::InFlight, members::Members, persist::WriterState,
+};
 use crate::team::Team;
 
 /// The rooms of one team. Cheap to clone.
@@ -62,6 +66,7 @@ struct Inner {
     state_keys: Cache<(RoomNumber, String, String), u32>,
     next_room: AtomicU32,
     transactions_in_flight: InFlight,
+    listings: Listings,
 }
 
 /// How many rooms may stay in memory before those that nobody uses are dropped.
@@ -132,6 +137,7 @@ impl Rooms {
             state_keys: Cache::new(STATE_KEYS),
             next_room: AtomicU32::new(next_room),
             transactions_in_flight: InFlight::default(),
+            listings: Listings::default(),
         })))
     }
 
@@ -149,6 +155,10 @@ impl Rooms {
 
     fn transactions_in_flight(&self) -> &InFlight {
         &self.0.transactions_in_flight
+    }
+
+    fn listings(&self) -> &Listings {
+        &self.0.listings
     }
 
     /// Who is in which room.

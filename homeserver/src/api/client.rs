@@ -3,10 +3,13 @@
 pub mod account;
 pub mod admin;
 pub mod config;
+pub mod alias;
 pub mod context;
 pub mod device;
+pub mod directory;
 pub mod discovery;
 pub mod filter;
+pub mod knock;
 pub mod media;
 pub mod membership;
 pub mod message;
@@ -94,6 +97,16 @@ fn rooms(router: Router) -> Router {
     let router = router
         .endpoint(room::create_room)
         .endpoint(room::get_room_event)
+        .endpoint(room::upgrade_room)
+        .endpoint(knock::knock_room)
+        .endpoint(alias::create_alias)
+        .endpoint(alias::get_alias)
+        .endpoint(alias::delete_alias)
+        .endpoint(alias::aliases)
+        .endpoint(directory::get_room_visibility)
+        .endpoint(directory::set_room_visibility)
+        .endpoint(directory::get_public_rooms)
+        .endpoint(directory::get_public_rooms_filtered)
         .endpoint(room::get_event_by_timestamp)
         .endpoint(context::get_context)
         .endpoint(message::get_message_events)

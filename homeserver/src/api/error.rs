@@ -13,7 +13,8 @@ use crate::{
     push::rules::PushRuleError,
     rate_limit::LimitExceeded,
     room::{
-        RoomError, SendError, access::ReadError, create::CreateError, draft::DraftError, history,
+        RoomError, SendError, access::ReadError, alias::AliasError, create::CreateError,
+        draft::DraftError, history,
     },
     sync::FilterError,
     users::{AccountError, ProfileError, RegistrationError, UsernameError},
@@ -139,6 +140,12 @@ impl ApiError {
     pub fn no_identity_server() -> Self {
         let reason = "This server does not work with identity servers: invite by user ID";
         Self::new(StatusCode::FORBIDDEN, "M_THREEPID_DENIED", reason)
+    }
+
+    /// What only other servers know.
+    pub fn no_federation() -> Self {
+        let reason = "This server does not speak with other servers yet";
+        Self::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", reason)
     }
 
     /// Logs the cause, which the client does not see.
@@ -349,6 +356,18 @@ impl From<SendError> for ApiError {
             SendError::NotForGuests => Self::guest_access_forbidden(),
             SendError::Draft(error) => error.into(),
             SendError::Room(error) => error.into(),
+        }
+    }
+}
+
+impl From<AliasError> for ApiError {
+    fn from(error: AliasError) -> Self {
+        match error {
+            AliasError::Foreign(_) => Self::invalid_param(error.to_string()),
+            AliasError::Taken(_) => Self::new(StatusCode::CONFLICT, "M_UNKNOWN", error.to_string()),
+            AliasError::Unknown(_) => Self::not_found(error.to_string()),
+            AliasError::Forbidden(reason) => Self::forbidden(reason),
+            AliasError::Room(error) => error.into(),
         }
     }
 }

@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     Room, RoomError, Rooms,
+    directory::publish,
     draft::{self, Draft, Place},
     membership::{Action, MemberChange},
     persist::{RoomWriter, SendError},
@@ -118,7 +119,7 @@ impl Rooms {
             batch.put(&tables::ROOM_ALIASES, &(room.room_id.clone(), alias.clone()), &());
         }
         if new.published {
-            writer.batch().put(&tables::PUBLISHED_ROOMS, &room.number, &());
+            publish(writer.batch(), &room, true);
         }
         match writer.commit().await {
             Ok(_) => Ok(room),
@@ -273,7 +274,7 @@ fn power_levels(new: &NewRoom, rules: &RoomVersionRules) -> Value {
 }
 
 /// Where creators stand above everybody, replacing the room takes more than other state.
-fn raise_tombstone(content: &mut Map<String, Value>) {
+pub(super) fn raise_tombstone(content: &mut Map<String, Value>) {
     let state_default = content.get("state_default").and_then(Value::as_i64).unwrap_or(50);
     if let Some(events) = content.get_mut("events").and_then(Value::as_object_mut) {
         let tombstone = TimelineEventType::RoomTombstone.to_string();

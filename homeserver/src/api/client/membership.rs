@@ -20,6 +20,7 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
+    rate_limit::{self, RateLimiter},
     room::{
         Room, RoomError, Rooms,
         access::Readable,
@@ -35,8 +36,10 @@ use crate::{
 /// `POST /_matrix/client/v3/rooms/{roomId}/join`
 pub async fn join_room_by_id(
     State(rooms): State<Rooms>,
+    State(limits): State<RateLimiter>,
     Incoming { requester, request }: Incoming<join_room_by_id::v3::Request>,
 ) -> Result<join_room_by_id::v3::Response, ApiError> {
+    limits.check(rate_limit::Action::Join, &requester.user_id)?;
     let room = rooms.room_to_enter(&request.room_id, &requester).await?;
     rooms.join(&room, &requester.user_id, request.reason).await?;
     Ok(join_room_by_id::v3::Response::new(request.room_id))
@@ -45,8 +48,10 @@ pub async fn join_room_by_id(
 /// `POST /_matrix/client/v3/join/{roomIdOrAlias}`
 pub async fn join_room_by_id_or_alias(
     State(rooms): State<Rooms>,
+    State(limits): State<RateLimiter>,
     Incoming { requester, request }: Incoming<join_room_by_id_or_alias::v3::Request>,
 ) -> Result<join_room_by_id_or_alias::v3::Response, ApiError> {
+    limits.check(rate_limit::Action::Join, &requester.user_id)?;
     let room_id = resolve(&rooms, request.room_id_or_alias).await?;
     let room = rooms.room_to_enter(&room_id, &requester).await?;
     rooms.join(&room, &requester.user_id, request.reason).await?;
@@ -92,8 +97,10 @@ pub async fn forget_room(
 /// `POST /_matrix/client/v3/rooms/{roomId}/invite`
 pub async fn invite_user(
     State(rooms): State<Rooms>,
+    State(limits): State<RateLimiter>,
     Incoming { requester, request }: Incoming<invite_user::v3::Request>,
 ) -> Result<invite_user::v3::Response, ApiError> {
+    limits.check(rate_limit::Action::Invite, &requester.user_id)?;
     let InvitationRecipient::UserId(invited) = request.recipient else {
         return Err(ApiError::no_identity_server());
     };

@@ -8,14 +8,17 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
+    rate_limit::{Action, RateLimiter},
     room::{Rooms, draft::Draft},
 };
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}`
 pub async fn redact_event(
     State(rooms): State<Rooms>,
+    State(limits): State<RateLimiter>,
     Incoming { requester, request }: Incoming<redact_event::v3::Request>,
 ) -> Result<redact_event::v3::Response, ApiError> {
+    limits.check(Action::Message, &requester.user_id)?;
     let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
     let content = match request.reason {
         Some(reason) => json!({ "reason": reason }),

@@ -5,7 +5,7 @@ use ruma::{
     api::client::room::{
         Visibility,
         create_room::{self, v3::RoomPreset},
-        get_event_by_timestamp, get_room_event,
+        get_event_by_timestamp, get_room_event, upgrade_room,
     },
     events::StateEventType,
     serde::Raw,
@@ -19,6 +19,7 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
+    rate_limit::{Action, RateLimiter},
     room::{
         Rooms,
         client_event::Viewer,
@@ -34,8 +35,10 @@ const MAX_INITIAL_STATE: usize = 1_000;
 /// `POST /_matrix/client/v3/createRoom`
 pub async fn create_room(
     State(rooms): State<Rooms>,
+    State(limits): State<RateLimiter>,
     Incoming { requester, request }: Incoming<create_room::v3::Request>,
 ) -> Result<create_room::v3::Response, ApiError> {
+    limits.check(Action::RoomCreation, &requester.user_id)?;
     let room = rooms.create(new_room(&rooms, requester, request)?).await?;
     Ok(create_room::v3::Response::new(room.room_id.clone()))
 }
@@ -147,4 +150,18 @@ pub async fn get_event_by_timestamp(
     let event = event.ok_or_else(|| ApiError::not_found("No event on that side of the moment"))?;
     let (event_id, ts) = (event.event_id.clone(), event.origin_server_ts);
     Ok(get_event_by_timestamp::v1::Response::new(event_id, ts))
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/upgrade`
+pub async fn upgrade_room(
+    State(rooms): State<Rooms>,
+    State(limits): State<RateLimiter>,
+    Incoming { requester, request }: Incoming<upgrade_room::v3::Request>,
+) -> Result<upgrade_room::v3::Response, ApiError> {
+    limits.check(Action::RoomCreation, &requester.user_id)?;
+    let user_id = &requester.user_id;
+    let old = rooms.joined_room(&request.room_id, user_id).await?;
+    let creators = request.additional_creators;
+    let new = rooms.upgrade(&old, user_id, request.new_version, creators).await?;
+    Ok(upgrade_room::v3::Response::new(new.room_id.clone()))
 }

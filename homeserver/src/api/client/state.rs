@@ -14,14 +14,17 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
+    rate_limit::{Action, RateLimiter},
     room::{Rooms, client_event::Viewer, draft::Draft},
 };
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
 pub async fn send_state_event(
     State(rooms): State<Rooms>,
+    State(limits): State<RateLimiter>,
     Incoming { requester, request }: Incoming<send_state_event::v3::Request>,
 ) -> Result<send_state_event::v3::Response, ApiError> {
+    limits.check(Action::Message, &requester.user_id)?;
     let own_membership = request.event_type == StateEventType::RoomMember
         && request.state_key == requester.user_id.as_str();
     let room = if own_membership {

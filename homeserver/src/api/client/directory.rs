@@ -1,0 +1,163 @@
+//! The published rooms.
+
+use http::Method;
+use ruma::{
+    ServerName, UInt,
+    api::{
+        IncomingRequest, Metadata,
+        client::{
+            directory::{
+                get_public_rooms, get_public_rooms_filtered, get_room_visibility,
+                set_room_visibility,
+            },
+            room::Visibility,
+        },
+        error::DeserializationError,
+    },
+    directory::{Filter, RoomNetwork},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    api::{
+        ApiError,
+        incoming::{Incoming, State},
+    },
+    rate_limit::{Action, RateLimiter},
+    room::{Rooms, directory::Published},
+};
+
+/// How many rooms one answer holds at most, and without a limit from the client.
+const MAX_ROOMS: usize = 500;
+const DEFAULT_ROOMS: usize = 100;
+
+/// As ruma's request, but without a visibility it is public, as the specification says.
+pub struct SetRoomVisibility(set_room_visibility::v3::Request);
+
+impl Metadata for SetRoomVisibility {
+    const METHOD: Method = set_room_visibility::v3::Request::METHOD;
+    const RATE_LIMITED: bool = set_room_visibility::v3::Request::RATE_LIMITED;
+    type Authentication = <set_room_visibility::v3::Request as Metadata>::Authentication;
+    type PathBuilder = <set_room_visibility::v3::Request as Metadata>::PathBuilder;
+    const PATH_BUILDER: Self::PathBuilder = set_room_visibility::v3::Request::PATH_BUILDER;
+}
+
+impl IncomingRequest for SetRoomVisibility {
+    type EndpointError = <set_room_visibility::v3::Request as IncomingRequest>::EndpointError;
+    type OutgoingResponse = set_room_visibility::v3::Response;
+
+    fn try_from_http_request_inner(
+        request: http::Request<&[u8]>,
+        path_args: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let (parts, body) = request.into_parts();
+        let mut body: Map<String, Value> = serde_json::from_slice(body)?;
+        body.entry("visibility").or_insert_with(|| Visibility::Public.as_str().into());
+        let body = serde_json::to_vec(&body)?;
+        let request = http::Request::from_parts(parts, &body[..]);
+        set_room_visibility::v3::Request::try_from_http_request_inner(request, path_args).map(Self)
+    }
+}
+
+/// `GET /_matrix/client/v3/directory/list/room/{roomId}`
+pub async fn get_room_visibility(
+    State(rooms): State<Rooms>,
+    Incoming { request, .. }: Incoming<get_room_visibility::v3::Request>,
+) -> Result<get_room_visibility::v3::Response, ApiError> {
+    let room = rooms.get(&request.room_id).await?;
+    let room = room.ok_or_else(|| ApiError::not_found("Room not found"))?;
+    let published = rooms.is_published(&room).await?;
+    let visibility = if published { Visibility::Public } else { Visibility::Private };
+    Ok(get_room_visibility::v3::Response::new(visibility))
+}
+
+/// `PUT /_matrix/client/v3/directory/list/room/{roomId}`
+pub async fn set_room_visibility(
+    State(rooms): State<Rooms>,
+    Incoming { requester, request: SetRoomVisibility(request) }: Incoming<SetRoomVisibility>,
+) -> Result<set_room_visibility::v3::Response, ApiError> {
+    let room = rooms.get(&request.room_id).await?;
+    let room = room.ok_or_else(|| ApiError::not_found("Room not found"))?;
+    let published = match request.visibility {
+        Visibility::Public => true,
+        Visibility::Private => false,
+        other => return Err(ApiError::invalid_param(format!("unknown visibility {other}"))),
+    };
+    rooms.set_published(&room, &requester, published).await?;
+    Ok(set_room_visibility::v3::Response::new())
+}
+
+/// `GET /_matrix/client/v3/publicRooms`
+pub async fn get_public_rooms(
+    State(rooms): State<Rooms>,
+    Incoming { request, .. }: Incoming<get_public_rooms::v3::Request>,
+) -> Result<get_public_rooms::v3::Response, ApiError> {
+    only_ours(&rooms, request.server.as_deref())?;
+    let page = Page::new(request.limit, request.since.as_deref())?;
+    let found = rooms.published(&Filter::new(), page.offset, page.limit).await?;
+    let mut response = get_public_rooms::v3::Response::new(Vec::new());
+    response.next_batch = page.next(&found);
+    response.prev_batch = page.previous();
+    response.total_room_count_estimate = UInt::try_from(found.total).ok();
+    response.chunk = found.rooms;
+    Ok(response)
+}
+
+/// `POST /_matrix/client/v3/publicRooms`
+pub async fn get_public_rooms_filtered(
+    State(rooms): State<Rooms>,
+    State(limits): State<RateLimiter>,
+    Incoming { requester, request }: Incoming<get_public_rooms_filtered::v3::Request>,
+) -> Result<get_public_rooms_filtered::v3::Response, ApiError> {
+    limits.check(Action::Search, &requester.user_id)?;
+    only_ours(&rooms, request.server.as_deref())?;
+    let page = Page::new(request.limit, request.since.as_deref())?;
+    let mut response = get_public_rooms_filtered::v3::Response::new();
+    if matches!(request.room_network, RoomNetwork::ThirdParty(_)) {
+        // No bridge has told us of its rooms.
+        return Ok(response);
+    }
+    let found = rooms.published(&request.filter, page.offset, page.limit).await?;
+    response.next_batch = page.next(&found);
+    response.prev_batch = page.previous();
+    response.total_room_count_estimate = UInt::try_from(found.total).ok();
+    response.chunk = found.rooms;
+    Ok(response)
+}
+
+fn only_ours(rooms: &Rooms, server: Option<&ServerName>) -> Result<(), ApiError> {
+    match server {
+        Some(server) if server != rooms.team().server_name() => Err(ApiError::no_federation()),
+        _ => Ok(()),
+    }
+}
+
+/// Which part of the list. A token is `p` and the number of rooms before it.
+struct Page {
+    offset: usize,
+    limit: usize,
+}
+
+impl Page {
+    fn new(limit: Option<UInt>, since: Option<&str>) -> Result<Self, ApiError> {
+        let offset = match since {
+            None => 0,
+            Some(since) => since
+                .strip_prefix('p')
+                .and_then(|offset| offset.parse().ok())
+                .ok_or_else(|| ApiError::invalid_param("since is no token of this server"))?,
+        };
+        // Zero means no limit, as with other servers.
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
+        Ok(Self { offset, limit: limit.unwrap_or(DEFAULT_ROOMS).min(MAX_ROOMS) })
+    }
+
+    fn next(&self, found: &Published) -> Option<String> {
+        let next = self.offset.saturating_add(self.limit);
+        (next < found.total).then(|| format!("p{next}"))
+    }
+
+    fn previous(&self) -> Option<String> {
+        (self.offset > 0).then(|| format!("p{}", self.offset.saturating_sub(self.limit)))
+    }
+}
