@@ -6,7 +6,7 @@ use super::membership::resolve;
 use crate::{
     api::{
         ApiError,
-        incoming::{Incoming, State},
+        incoming::{Incoming, OptionalBody, State},
     },
     rate_limit::{self, RateLimiter},
     room::{
@@ -19,7 +19,9 @@ use crate::{
 pub async fn knock_room(
     State(rooms): State<Rooms>,
     State(limits): State<RateLimiter>,
-    Incoming { requester, request }: Incoming<knock_room::v3::Request>,
+    Incoming { requester, request: OptionalBody(request) }: Incoming<
+        OptionalBody<knock_room::v3::Request>,
+    >,
 ) -> Result<knock_room::v3::Response, ApiError> {
     limits.check(rate_limit::Action::Join, &requester.user_id)?;
     let room_id = resolve(&rooms, request.room_id_or_alias).await?;

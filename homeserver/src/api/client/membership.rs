@@ -18,7 +18,7 @@ use super::message::timeline_token;
 use crate::{
     api::{
         ApiError,
-        incoming::{Incoming, State},
+        incoming::{Incoming, OptionalBody, State},
     },
     rate_limit::{self, RateLimiter},
     room::{
@@ -49,7 +49,9 @@ pub async fn join_room_by_id(
 pub async fn join_room_by_id_or_alias(
     State(rooms): State<Rooms>,
     State(limits): State<RateLimiter>,
-    Incoming { requester, request }: Incoming<join_room_by_id_or_alias::v3::Request>,
+    Incoming { requester, request: OptionalBody(request) }: Incoming<
+        OptionalBody<join_room_by_id_or_alias::v3::Request>,
+    >,
 ) -> Result<join_room_by_id_or_alias::v3::Response, ApiError> {
     limits.check(rate_limit::Action::Join, &requester.user_id)?;
     let room_id = resolve(&rooms, request.room_id_or_alias).await?;
