@@ -51,10 +51,7 @@ pub async fn create_receipt(
 }
 
 fn is_thread(thread: &ReceiptThread) -> bool {
-    match thread {
-        ReceiptThread::Unthreaded | ReceiptThread::Main | ReceiptThread::Thread(_) => true,
-        _ => false,
-    }
+    matches!(thread, ReceiptThread::Unthreaded | ReceiptThread::Main | ReceiptThread::Thread(_))
 }
 
 /// The marker that only the user sees.
