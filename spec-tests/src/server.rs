@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     sync::Arc,
 };
 
@@ -83,6 +84,11 @@ impl TestServer {
         if let Some(running) = self.running.take() {
             running.stop().await;
         }
+    }
+
+    /// Where its data are, if they are on disk.
+    pub fn data_dir(&self) -> &Path {
+        &self.config.data_dir
     }
 
     /// The first team itself, for what no endpoint does.

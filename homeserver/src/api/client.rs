@@ -37,6 +37,7 @@ pub fn router(router: Router) -> Router {
         .endpoint(account::change_password)
         .endpoint(account::check_registration_token_validity)
         .endpoint(account::deactivate)
+        .endpoint(account::get_3pids)
         .endpoint(account::get_username_availability)
         .endpoint(account::register)
         .endpoint(account::whoami)

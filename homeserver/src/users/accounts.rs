@@ -9,7 +9,10 @@ use kith_store::{
 use ruma::{OwnedUserId, UserId};
 
 use super::passwords::Passwords;
-use crate::{locks::KeyedLocks, team::Team};
+use crate::{
+    locks::{KeyedGuard, KeyedLocks},
+    team::Team,
+};
 
 /// The accounts of one team. Cheap to clone.
 #[derive(Clone)]
@@ -127,13 +130,18 @@ impl Users {
         user_id: &UserId,
         change: impl FnOnce(&mut UserRow),
     ) -> Result<(), kith_store::Error> {
-        let _guard = self.0.locks.lock(user_id.to_owned()).await;
+        let _guard = self.lock(user_id).await;
         let Some(mut user) = self.get(user_id).await? else { return Ok(()) };
         change(&mut user);
         let mut batch = Batch::new();
         batch.put(&tables::USERS, &user_id.to_owned(), &Json(user));
         self.0.store.commit(batch).await?;
         Ok(())
+    }
+
+    /// Held while the account's row is changed.
+    pub(super) async fn lock(&self, user_id: &UserId) -> KeyedGuard<OwnedUserId> {
+        self.0.locks.lock(user_id.to_owned()).await
     }
 
     pub(super) fn team(&self) -> &Team {

@@ -113,6 +113,38 @@ impl Users {
         }
     }
 
+    /// Makes a user of a guest, with what `account` says but the name.
+    pub async fn upgrade(
+        &self,
+        guest: &OwnedUserId,
+        account: NewAccount,
+    ) -> Result<(), RegistrationError> {
+        let password_hash = match account.password {
+            Some(password) => Some(self.passwords().hash(password).await),
+            None => None,
+        };
+        let _guard = self.lock(guest).await;
+        loop {
+            let Some(mut user) = self.get(guest).await?.filter(|user| user.guest) else {
+                return Err(UsernameError::InUse.into());
+            };
+            user.guest = false;
+            user.password_hash.clone_from(&password_hash);
+            let mut batch = Batch::new();
+            batch.put(&tables::USERS, guest, &Json(user));
+            directory::add(&mut batch, guest);
+            if let Some(token) = &account.registration_token {
+                self.count_use(&mut batch, token).await?;
+            }
+            match self.store().commit(batch).await {
+                Ok(_) => return Ok(()),
+                // Somebody else used the token at the same moment.
+                Err(kith_store::Error::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Whether an account could be made with this token now.
     pub async fn is_valid_token(&self, token: &str) -> Result<bool, kith_store::Error> {
         let Some(known) = self.configured(token) else { return Ok(false) };

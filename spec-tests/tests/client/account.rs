@@ -228,6 +228,32 @@ mod registration {
     }
 
     #[tokio::test]
+    async fn a_guest_becomes_a_user_under_the_same_name() {
+        let server = TestServer::with(|config| config.registration.guests = true).await;
+        let nobody = server.anonymous();
+        let answer = nobody.post("v3/register?kind=guest", json!({})).await;
+        let guest = nobody.signed_in(&answer, "");
+        let upgrade = |name: &str, token: &str| {
+            let mut body = with_auth(account(name), json!({ "type": "m.login.dummy" }));
+            body["guest_access_token"] = json!(token);
+            body
+        };
+        let token = guest.access_token.clone().unwrap_or_default();
+        register(&nobody, upgrade("alice", &token)).await.error(403, "M_FORBIDDEN");
+        let unknown = register(&nobody, upgrade(guest.localpart(), "unknown")).await;
+        unknown.error(401, "M_UNKNOWN_TOKEN");
+        let answer = register(&nobody, upgrade(guest.localpart(), &token)).await;
+        let user = nobody.signed_in(&answer, "correct horse");
+        assert_eq!(user.user_id, guest.user_id);
+        for session in [&user, &guest, &user.log_in_again().await] {
+            let whoami = session.get("v3/account/whoami").await.ok();
+            assert_eq!(whoami.get("is_guest").unwrap_or(&json!(false)), false);
+        }
+        // It works once: a user is no guest.
+        register(&nobody, upgrade(guest.localpart(), &token)).await.error(403, "M_FORBIDDEN");
+    }
+
+    #[tokio::test]
     async fn application_services_need_a_token_that_is_known() {
         let server = TestServer::start().await;
         let nobody = server.anonymous();
@@ -555,6 +581,56 @@ mod deactivation {
         let nobody = server.anonymous();
         nobody.post("v3/account/deactivate", json!({})).await.error(401, "M_MISSING_TOKEN");
     }
+}
+
+#[tokio::test]
+async fn nobody_has_third_party_identifiers() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    // An empty list may be left away.
+    assert_eq!(alice.get("v3/account/3pid").await.ok(), json!({}));
+    server.anonymous().get("v3/account/3pid").await.error(401, "M_MISSING_TOKEN");
+}
+
+/// Neither what they prove nor what proves them can be read from a stolen disk.
+#[tokio::test]
+async fn no_password_and_no_token_is_on_the_disk() {
+    let mut server = TestServer::durable().await;
+    let alice = server.register("alice").await;
+    let body = json!({ "new_password": "a password that was never set" });
+    to_do(&alice.post("v3/account/password", body).await);
+    let login = json!({
+        "type": "m.login.password",
+        "identifier": { "type": "m.id.user", "user": "alice" },
+        "password": alice.password,
+        "refresh_token": true,
+    });
+    let session = server.anonymous().post("v3/login", login).await;
+    server.stop().await;
+    let secrets = [
+        alice.password.clone(),
+        "a password that was never set".to_owned(),
+        alice.access_token.clone().unwrap_or_default(),
+        session.text_at("access_token"),
+        session.text_at("refresh_token"),
+    ];
+    let (mut folders, mut found_alice) = (vec![server.data_dir().to_owned()], false);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(&path).expect("a file");
+            let holds = |text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+            found_alice |= holds("@alice:kith.test");
+            for secret in &secrets {
+                assert!(!holds(secret), "a secret is in {}", path.display());
+            }
+        }
+    }
+    assert!(found_alice, "the rows would be readable");
 }
 
 #[tokio::test]

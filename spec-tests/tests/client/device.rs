@@ -81,7 +81,7 @@ async fn a_deleted_device_is_signed_out_at_once() {
     other.get("v3/account/whoami").await.ok();
     alice.delete(&path, json!({ "auth": auth(&alice, &session) })).await.ok();
     other.get("v3/account/whoami").await.error(401, "M_UNKNOWN_TOKEN");
-    assert_eq!(device_ids(&alice).await, [alice.device_id.clone()]);
+    assert_eq!(device_ids(&alice).await, [alice.device_id.as_str()]);
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn many_devices_can_be_deleted_at_once() {
     a.get("v3/account/whoami").await.error(401, "M_UNKNOWN_TOKEN");
     b.get("v3/account/whoami").await.error(401, "M_UNKNOWN_TOKEN");
     bob.get("v3/account/whoami").await.ok();
-    assert_eq!(device_ids(&alice).await, [alice.device_id.clone()]);
+    assert_eq!(device_ids(&alice).await, [alice.device_id.as_str()]);
 }
 
 /// What was confirmed for one list of devices is not confirmed for another.

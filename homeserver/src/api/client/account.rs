@@ -5,7 +5,7 @@ use ruma::{
     OwnedUserId,
     api::client::account::{
         ThirdPartyIdRemovalStatus, change_password, check_registration_token_validity, deactivate,
-        get_username_availability,
+        get_3pids, get_username_availability,
         register::{self, LoginType, RegistrationKind},
         whoami,
     },
@@ -56,9 +56,13 @@ pub async fn register(
         request.device_id.as_deref(),
         request.initial_device_display_name.as_deref(),
     )?;
-    let user_id = match &request.username {
-        Some(username) => Some(parts.users.free_user_id(username).await?),
+    let guest = match &request.guest_access_token {
+        Some(token) => Some(parts.upgraded_guest(token, request.username.as_deref()).await?),
         None => None,
+    };
+    let user_id = match (&guest, &request.username) {
+        (None, Some(username)) => Some(parts.users.free_user_id(username).await?),
+        _ => None,
     };
     if let Some(password) = &request.password {
         check_password(password)?;
@@ -68,7 +72,10 @@ pub async fn register(
     let registration_token = parts.uiaa.admit(registration, address, request.auth.clone()).await?;
     let password = request.password.clone();
     let account = NewAccount { user_id, password, registration_token, ..NewAccount::default() };
-    let user_id = parts.users.register(account).await?;
+    let user_id = match guest {
+        Some(guest) => parts.upgrade(guest, account).await?,
+        None => parts.users.register(account).await?,
+    };
     if request.inhibit_login {
         return Ok(register::v3::Response::new(user_id));
     }
@@ -102,6 +109,30 @@ impl Registration {
         let mut request = register::v3::Request::new();
         request.initial_device_display_name = display_name;
         self.sign_in(user_id, request).await
+    }
+
+    /// The guest who wants to become a user. They keep their name, and say it.
+    async fn upgraded_guest(
+        &self,
+        token: &str,
+        username: Option<&str>,
+    ) -> Result<OwnedUserId, ApiError> {
+        let guest = self.sessions.authenticate(token).await?;
+        if !guest.guest || guest.locked || username != Some(guest.user_id.localpart()) {
+            let message = "Not the access token of a guest with this user name";
+            return Err(ApiError::forbidden(message));
+        }
+        Ok(guest.user_id)
+    }
+
+    async fn upgrade(
+        &self,
+        guest: OwnedUserId,
+        account: NewAccount,
+    ) -> Result<OwnedUserId, ApiError> {
+        self.users.upgrade(&guest, account).await?;
+        self.sessions.account_changed(&guest).await?;
+        Ok(guest)
     }
 
     async fn sign_in(
@@ -155,6 +186,13 @@ pub async fn whoami(
     let mut response = whoami::v3::Response::new(requester.user_id, requester.guest);
     response.device_id = Some(requester.device_id);
     Ok(response)
+}
+
+/// `GET /_matrix/client/v3/account/3pid`: nobody has an email address or a phone number here.
+pub async fn get_3pids(
+    _: Incoming<get_3pids::v3::Request>,
+) -> Result<get_3pids::v3::Response, ApiError> {
+    Ok(get_3pids::v3::Response::new(Vec::new()))
 }
 
 /// `POST /_matrix/client/v3/account/password`
