@@ -14,6 +14,7 @@ use crate::{
     devices::Sessions,
     ephemeral::Serials,
     media::Media,
+    predecessor::RoomSettings,
     presence::Presence,
     push::{rules::PushRules, unread::Unread},
     rate_limit::RateLimiter,
@@ -45,6 +46,7 @@ pub struct App {
     pub typing: Typing,
     pub presence: Presence,
     pub push_rules: PushRules,
+    pub room_settings: RoomSettings,
     pub sync: Sync,
 }
 
@@ -71,6 +73,8 @@ impl App {
         let typing = Typing::new(rooms.clone(), serials.clone(), waiters.clone());
         let presence = Presence::new(rooms.clone(), serials.clone(), waiters.clone());
         let push_rules = PushRules::new(account_data.clone());
+        let room_settings =
+            RoomSettings::new(rooms.clone(), account_data.clone(), push_rules.clone());
         let sync = Sync {
             team: team.clone(),
             store: store.clone(),
@@ -101,6 +105,7 @@ impl App {
             typing,
             presence,
             push_rules,
+            room_settings,
             sync,
         })
     }

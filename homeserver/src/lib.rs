@@ -21,6 +21,7 @@ pub mod typing;
 pub mod receipts;
 pub mod presence;
 pub mod push;
+pub mod predecessor;
 pub mod sync;
 
 pub mod app;

@@ -129,19 +129,32 @@ impl Rooms {
         Ok(())
     }
 
-    /// Joins a room: in restricted ones by the membership of another room, if the user has it.
+    /// Joins a room: in restricted ones by the membership of another room, if the user has it. Answers
+    /// whether the user was not in it before.
     pub async fn join(
         &self,
         room: &Arc<Room>,
         user_id: &UserId,
         reason: Option<String>,
-    ) -> Result<(), SendError> {
+    ) -> Result<bool, SendError> {
         let mut change = MemberChange::new(Action::Join).because(reason);
         let membership = self.members().membership(room.number, user_id).await?;
         if !matches!(membership, MembershipState::Join | MembershipState::Invite) {
             change.authorised_via = self.authorising_member(room, user_id).await?;
         }
-        self.set_membership(room, user_id, user_id, change).await
+        self.set_membership(room, user_id, user_id, change).await?;
+        Ok(membership != MembershipState::Join)
+    }
+
+    /// Puts out whoever has no account of their own, now that the room is closed to them.
+    pub(super) async fn remove_guests(&self, room: &Arc<Room>) -> Result<(), SendError> {
+        for user_id in self.local_joined(room).await?.iter() {
+            let user = self.store().get(&tables::USERS, user_id).await?;
+            if user.is_some_and(|Json(user)| user.guest) {
+                self.leave(room, user_id, None).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the room lets in people without an account of their own.

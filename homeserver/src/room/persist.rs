@@ -83,7 +83,7 @@ pub struct RoomWriter {
     batch: Batch,
     appended: Vec<Appended>,
     /// Events that lose their content by a redaction in this batch.
-    redacted: Vec<Arc<Event>>,
+    redacted: Vec<Redacted>,
     members: HashMap<OwnedUserId, MemberRow>,
 }
 
@@ -313,8 +313,24 @@ impl RoomWriter {
         let key = (self.room.number, redacted.index());
         self.batch.put(&tables::EVENTS, &key, &redacted.to_row());
         index::remove_relation(&self.rooms, &self.room, &mut self.batch, &target).await?;
-        self.redacted.push(Arc::new(redacted));
+        let member = self.redact_member(&redacted).await?;
+        self.redacted.push((Arc::new(redacted), member));
         Ok(())
+    }
+
+    /// The row of a member whose current event loses its name and picture loses them too.
+    async fn redact_member(
+        &mut self,
+        redacted: &Event,
+    ) -> Result<Option<(OwnedUserId, MemberRow)>, RoomError> {
+        let Some(user_id) = index::member_of(redacted) else { return Ok(None) };
+        let Some(mut row) = self.member(&user_id).await? else { return Ok(None) };
+        if row.event != redacted.index() {
+            return Ok(None);
+        }
+        (row.display_name, row.avatar_url) = (None, None);
+        index::put_member(&mut self.batch, self.room.number, user_id.clone(), row.clone());
+        Ok(Some((user_id, row)))
     }
 
     /// Writes everything and answers when it is durable: the stream position of the last event.
@@ -373,6 +389,9 @@ impl RoomWriter {
     }
 }
 
+/// An event without its content, and the row of the member whose event it is.
+type Redacted = (Arc<Event>, Option<(OwnedUserId, MemberRow)>);
+
 struct AuthState {
     events: StateEvents,
     selected: Vec<OwnedEventId>,
@@ -384,7 +403,7 @@ struct AfterCommit {
     room: Arc<Room>,
     head: Arc<RoomHead>,
     events: Vec<(Arc<Event>, Option<(OwnedUserId, MemberRow)>)>,
-    redacted: Vec<Arc<Event>>,
+    redacted: Vec<Redacted>,
 }
 
 impl AfterCommit {
@@ -403,7 +422,10 @@ impl AfterCommit {
             }
             rooms.remember(&room, event);
         }
-        for event in redacted {
+        for (event, member) in redacted {
+            if let Some((user_id, row)) = member {
+                rooms.members().update(&user_id, room.number, row);
+            }
             rooms.remember(&room, event);
         }
     }

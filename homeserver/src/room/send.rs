@@ -111,6 +111,9 @@ impl Rooms {
         }
         let event = writer.append(draft).await?;
         writer.commit().await?;
+        if kind == StateEventType::RoomGuestAccess && !self.guests_may_join(room).await? {
+            self.remove_guests(room).await?;
+        }
         Ok(event.event_id.clone())
     }
 

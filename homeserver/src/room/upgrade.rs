@@ -33,6 +33,9 @@ const COPIED: [StateEventType; 8] = [
     StateEventType::SpaceChild,
 ];
 
+/// What creators have where their power is a number.
+const CREATOR: i64 = 100;
+
 type InitialState = Vec<(StateEventType, String, Box<RawValue>)>;
 
 impl Rooms {
@@ -58,6 +61,12 @@ impl Rooms {
         let privileged = rules.authorization.explicitly_privilege_room_creators;
         let mut initial_state = self.transferable(old).await?;
         let levels = self.new_power_levels(old, &creators, privileged).await?;
+        let mut first_levels = Map::new();
+        if !privileged {
+            // Enough to set every other level; the room's own ones come last.
+            let highest = levels.as_ref().map_or(CREATOR, highest);
+            first_levels.insert("users".into(), json!({ user_id.as_str(): highest }));
+        }
         initial_state.extend(levels.map(|levels| {
             (StateEventType::RoomPowerLevels, String::new(), raw(&Value::Object(levels)))
         }));
@@ -67,7 +76,7 @@ impl Rooms {
             version,
             creation_content: self.create_content(old, &additional_creators, several).await?,
             preset: Preset::PrivateChat,
-            power_level_content_override: Map::new(),
+            power_level_content_override: first_levels,
             initial_state,
             name: None,
             topic: None,
@@ -145,13 +154,14 @@ impl Rooms {
         let Some(mut content) = content else { return Ok(None) };
         content.values_mut().for_each(to_integers);
         let before = self.creators(old).await?;
+        let highest = highest(&content);
         let users = content.entry("users").or_insert_with(|| json!({}));
         if let Some(users) = users.as_object_mut() {
             if privileged {
                 users.retain(|user, _| !creators.iter().any(|creator| creator == user));
             } else if old.rules.authorization.explicitly_privilege_room_creators {
                 // Their power was beyond numbers, now it is one.
-                users.extend(before.iter().map(|creator| (creator.to_string(), json!(100))));
+                users.extend(before.iter().map(|creator| (creator.to_string(), json!(highest))));
             }
         }
         if privileged {
@@ -223,6 +233,15 @@ fn allowed(room: &Room, done: Result<(), SendError>) -> Result<(), SendError> {
         }
         other => other,
     }
+}
+
+/// The highest level that anything needs or anybody has.
+fn highest(levels: &Map<String, Value>) -> i64 {
+    let numbers = levels.values().flat_map(|value| match value {
+        Value::Object(fields) => fields.values().filter_map(Value::as_i64).collect(),
+        other => Vec::from_iter(other.as_i64()),
+    });
+    numbers.max().unwrap_or(CREATOR).max(CREATOR)
 }
 
 /// Power levels were text once; room versions since 10 want integers.

@@ -317,3 +317,92 @@ async fn members_are_listed_by_their_membership() {
     assert_eq!(members(&format!("at={before}&membership=join")).await, ["alice", "bob"]);
     assert_eq!(members(&format!("at={before}&membership=invite")).await, [""; 0]);
 }
+
+/// What a join rule does depends on the room's version.
+/// [Spec](https://spec.matrix.org/latest/rooms/#feature-matrix)
+#[tokio::test]
+async fn join_rules_work_from_the_version_that_brought_them() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let carol = server.register("carol").await;
+    let club = alice.create_room_with(&[&bob]).await;
+    for version in 6..=12 {
+        for (rule, knock_since, join_since) in
+            [("knock", 7, 99), ("restricted", 99, 8), ("knock_restricted", 10, 10)]
+        {
+            let allow = json!([{ "type": "m.room_membership", "room_id": club }]);
+            let content = json!({ "join_rule": rule, "allow": allow });
+            let rules = json!({ "type": "m.room.join_rules", "content": content });
+            let body = json!({ "room_version": version.to_string(), "initial_state": [rules] });
+            let room = alice.create_room_from(body).await;
+            let case = format!("{rule} in version {version}");
+
+            let knock = carol.post(&path!("v3/knock/{}", room), json!({})).await;
+            assert_eq!(knock.status == 200, version >= knock_since, "{case}: {knock}");
+            act(&carol, &room, "join", json!({})).await.error(403, "M_FORBIDDEN");
+            // Nobody vouches for themselves.
+            let own = path!("v3/rooms/{}/state/m.room.member/{}", room, carol.user_id);
+            let forged = json!({
+                "membership": "join",
+                "join_authorised_via_users_server": alice.user_id,
+            });
+            carol.put(&own, forged).await.error(403, "M_FORBIDDEN");
+            let joined = act(&bob, &room, "join", json!({})).await;
+            assert_eq!(joined.status == 200, version >= join_since, "{case}: {joined}");
+        }
+    }
+}
+
+/// Until servers speak with each other, an invitation that cannot arrive is not made.
+#[tokio::test]
+async fn users_of_other_servers_cannot_be_invited_yet() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let room = alice.create_room().await;
+    let remote = "@bob:elsewhere.test";
+    act(&alice, &room, "invite", json!({ "user_id": remote })).await.error(403, "M_UNKNOWN");
+    let by_hand = path!("v3/rooms/{}/state/m.room.member/{}", room, remote);
+    alice.put(&by_hand, json!({ "membership": "invite" })).await.error(403, "M_UNKNOWN");
+    alice.post("v3/createRoom", json!({ "invite": [remote] })).await.error(403, "M_UNKNOWN");
+    alice.get(&by_hand).await.error(404, "M_NOT_FOUND");
+    // They can be banned before they come.
+    alice.post(&path!("v3/rooms/{}/ban", room), json!({ "user_id": remote })).await.ok();
+}
+
+#[tokio::test]
+async fn nobody_is_invited_by_e_mail() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let room = alice.create_room().await;
+    let invitation = json!({
+        "id_server": "id.test",
+        "id_access_token": "secret",
+        "medium": "email",
+        "address": "bob@example.org",
+    });
+    act(&alice, &room, "invite", invitation.clone()).await.error(403, "M_THREEPID_DENIED");
+    let body = json!({ "invite_3pid": [invitation] });
+    alice.post("v3/createRoom", body).await.error(403, "M_THREEPID_DENIED");
+}
+
+/// [Spec](https://spec.matrix.org/latest/client-server-api/#guest-access)
+#[tokio::test]
+async fn guests_are_where_they_may_be() {
+    let server = TestServer::with(|config| config.registration.guests = true).await;
+    let alice = server.register("alice").await;
+    let nobody = server.anonymous();
+    let answer = nobody.post("v3/register?kind=guest", json!({})).await;
+    let guest = nobody.signed_in(&answer, "");
+    let room = alice.create_public_room().await;
+    act(&guest, &room, "join", json!({})).await.error(403, "M_GUEST_ACCESS_FORBIDDEN");
+    let set = async |access: &str| {
+        let content = json!({ "guest_access": access });
+        alice.set_state(&room, "m.room.guest_access", "", content).await
+    };
+    set("can_join").await;
+    act(&guest, &room, "join", json!({})).await.ok();
+    guest.send_text(&room, "hello").await;
+    set("forbidden").await;
+    assert_eq!(alice.membership_of(&room, &guest).await.as_deref(), Some("leave"));
+    assert_eq!(alice.membership_of(&room, &alice).await.as_deref(), Some("join"));
+}

@@ -265,3 +265,25 @@ async fn an_event_of_65_kb_is_too_large() {
     let answer = alice.put(&long_type, json!({})).await;
     assert!([400, 413].contains(&answer.status), "{answer}");
 }
+
+/// A page full of what one may not see is not the end of history.
+#[tokio::test]
+async fn history_goes_on_behind_events_that_are_hidden() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = alice.create_public_room().await;
+    let content = json!({ "history_visibility": "joined" });
+    alice.set_state(&room, "m.room.history_visibility", "", content).await;
+    bob.join(&room).await;
+    let early = alice.send_text(&room, "early").await;
+    bob.leave(&room).await;
+    for n in 0..120 {
+        alice.send_text(&room, &format!("hidden {n}")).await;
+    }
+    bob.join(&room).await;
+    let seen = page_through(&bob, &room, "b", 3).await;
+    assert!(seen.iter().any(|event| event["event_id"] == early.as_str()));
+    assert!(!Value::Array(seen).to_string().contains("hidden"));
+    let seen = page_through(&bob, &room, "f", 3).await;
+    assert!(seen.iter().any(|event| event["event_id"] == early.as_str()));
+}

@@ -90,3 +90,47 @@ async fn a_redaction_can_be_sent_as_an_event() {
         assert_eq!(alice.event(&room, &event_id).await["content"], json!({}), "{version}");
     }
 }
+
+/// By whichever way it is asked for, a redaction needs the right to redact.
+#[tokio::test]
+async fn no_way_around_the_power_to_redact() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    for version in ["6", "10", "11", "12"] {
+        // Bob may set any state, and may not redact what others say.
+        let body = json!({
+            "room_version": version,
+            "invite": [bob.user_id],
+            "power_level_content_override": { "state_default": 0, "events": {} },
+        });
+        let room = alice.create_room_from(body).await;
+        bob.join(&room).await;
+        let event_id = alice.send_text(&room, "safe").await;
+        let content = json!({ "redacts": event_id });
+        let as_event = path!("v3/rooms/{}/send/m.room.redaction/{}", room, "t");
+        bob.put(&as_event, content.clone()).await.error(403, "M_FORBIDDEN");
+        let as_state = path!("v3/rooms/{}/state/m.room.redaction/x", room);
+        bob.put(&as_state, content).await.error(403, "M_FORBIDDEN");
+        assert_eq!(bob.event(&room, &event_id).await["content"]["body"], "safe", "{version}");
+        for malformed in [json!({}), json!({ "redacts": 1 }), json!({ "redacts": "no id" })] {
+            let answer = bob.put(&as_event, malformed).await;
+            assert!([400, 404].contains(&answer.status), "{answer}");
+        }
+    }
+}
+
+/// A name that was redacted is nowhere any more.
+#[tokio::test]
+async fn a_redacted_name_is_gone_from_the_list_of_members() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = alice.create_room_with(&[&bob]).await;
+    let member = path!("v3/rooms/{}/state/m.room.member/{}", room, bob.user_id);
+    let named = bob.put(&member, json!({ "membership": "join", "displayname": "Rude" })).await;
+    let joined = path!("v3/rooms/{}/joined_members", room);
+    let name =
+        async || alice.get(&joined).await.ok()["joined"][&bob.user_id]["display_name"].clone();
+    assert_eq!(name().await, "Rude");
+    alice.redact(&room, &named.text_at("event_id")).await;
+    assert_eq!(name().await, json!(null));
+}

@@ -317,3 +317,83 @@ async fn an_upgrade_to_version_12_names_additional_creators() {
     assert!(levels["users"].get(&alice.user_id).is_none(), "{levels:#}");
     assert!(levels["users"].get(&bob.user_id).is_none(), "{levels:#}");
 }
+
+/// From any version to any other.
+#[tokio::test]
+async fn rooms_are_upgraded_between_all_versions() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    for (from, to) in [("6", "12"), ("9", "10"), ("12", "11"), ("12", "12"), ("11", "6")] {
+        let body = json!({ "room_version": from, "name": "kept", "invite": [bob.user_id] });
+        let old = alice.create_room_from(body).await;
+        bob.join(&old).await;
+        let mut levels = alice.state(&old, "m.room.power_levels", "").await;
+        levels["users"][&bob.user_id] = json!(50);
+        alice.set_state(&old, "m.room.power_levels", "", levels).await;
+        let upgrade = path!("v3/rooms/{}/upgrade", old);
+        let answer = alice.post(&upgrade, json!({ "new_version": to })).await.ok();
+        let new = answer["replacement_room"].as_str().unwrap();
+        let case = format!("{from} to {to}");
+        assert_eq!(alice.state(new, "m.room.name", "").await["name"], "kept", "{case}");
+        let levels = alice.state(new, "m.room.power_levels", "").await;
+        assert_eq!(levels["users"][&bob.user_id], 50, "{case}: {levels:#}");
+        // Whoever could do all before can do all now.
+        alice.set_state(new, "m.room.encryption", "", json!({ "algorithm": "x" })).await;
+        alice.set_state(new, "m.room.tombstone", "", json!({ "body": "again" })).await;
+    }
+}
+
+/// [Spec](https://spec.matrix.org/latest/client-server-api/#room-upgrades)
+#[tokio::test]
+async fn ones_settings_follow_into_the_new_room() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let old = alice.create_public_room().await;
+    bob.join(&old).await;
+    let tag = path!("v3/user/{}/rooms/{}/tags/m.favourite", bob.user_id, old);
+    bob.put(&tag, json!({ "order": 0.5 })).await.ok();
+    let direct = path!("v3/user/{}/account_data/m.direct", bob.user_id);
+    bob.put(&direct, json!({ &alice.user_id: [old] })).await.ok();
+    let rule = path!("v3/pushrules/global/room/{}", old);
+    bob.put(&rule, json!({ "actions": [] })).await.ok();
+
+    let upgrade = path!("v3/rooms/{}/upgrade", old);
+    let answer = alice.post(&upgrade, json!({ "new_version": "12" })).await.ok();
+    let new = answer["replacement_room"].as_str().unwrap();
+    bob.join(new).await;
+    let tags = bob.get(&path!("v3/user/{}/rooms/{}/tags", bob.user_id, new)).await.ok();
+    assert_eq!(tags["tags"]["m.favourite"]["order"], 0.5, "{tags:#}");
+    assert_eq!(bob.get(&direct).await.ok()[&alice.user_id], json!([old, new]));
+    bob.get(&path!("v3/pushrules/global/room/{}", new)).await.ok();
+}
+
+#[tokio::test]
+async fn a_room_that_cannot_be_is_refused_and_leaves_nothing() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let bad_json = [
+        json!({ "preset": "club" }),
+        json!({ "visibility": "sometimes" }),
+        json!({ "invite": ["bob"] }),
+        json!({ "initial_state": [{ "content": {} }] }),
+        json!({ "power_level_content_override": { "ban": 1.5 } }),
+        json!({ "creation_content": [] }),
+    ];
+    for body in bad_json {
+        let answer = alice.post("v3/createRoom", body).await;
+        assert_eq!(answer.status, 400, "{answer}");
+    }
+    for name in ["", "a:b", &"a".repeat(300)] {
+        let answer = alice.post("v3/createRoom", json!({ "room_alias_name": name })).await;
+        answer.error(400, "M_INVALID_PARAM");
+    }
+    let impossible = [
+        json!({ "initial_state": [{ "type": "m.room.create", "content": {} }] }),
+        json!({ "room_version": "12", "power_level_content_override": { "users": { &alice.user_id: 100 } } }),
+        json!({ "room_version": "12", "creation_content": { "additional_creators": ["bob"] } }),
+    ];
+    for body in impossible {
+        alice.post("v3/createRoom", body).await.error(400, "M_INVALID_ROOM_STATE");
+    }
+    assert_eq!(alice.get("v3/joined_rooms").await.ok()["joined_rooms"], json!([]));
+}

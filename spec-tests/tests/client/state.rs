@@ -151,3 +151,57 @@ async fn state_cannot_be_posted() {
     let answer = alice.post(&path!("v3/rooms/{}/state/m.room.name", room), json!({})).await;
     answer.error(405, "M_UNRECOGNIZED");
 }
+
+/// What happened between leaving and being banned is not for the banned.
+#[tokio::test]
+async fn a_ban_after_leaving_shows_nothing_more() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = alice.create_room_with(&[&bob]).await;
+    alice.set_state(&room, "m.room.name", "", json!({ "name": "before" })).await;
+    bob.leave(&room).await;
+    alice.set_state(&room, "m.room.name", "", json!({ "name": "secret" })).await;
+    alice.ban(&room, &bob).await;
+    assert_eq!(bob.state(&room, "m.room.name", "").await["name"], "before");
+    let members = bob.get(&path!("v3/rooms/{}/members", room)).await.ok();
+    let own = Events(&members["chunk"]).with_state_key("m.room.member", &bob.user_id).unwrap();
+    assert_eq!(own["content"]["membership"], "leave", "{members:#}");
+    let page = bob.messages(&room, "dir=b&limit=50").await;
+    assert!(!page.to_string().contains("secret"), "{page:#}");
+    // Unbanned and invited, they still have not come back.
+    alice.unban(&room, &bob).await;
+    alice.invite(&room, &bob).await;
+    assert_eq!(bob.state(&room, "m.room.name", "").await["name"], "before");
+}
+
+#[tokio::test]
+async fn anybody_reads_a_room_for_the_world_and_nobody_a_forgotten_one() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let eve = server.register("eve").await;
+    let room = alice.create_room_with(&[&bob]).await;
+    let reads = [
+        path!("v3/rooms/{}/state", room),
+        path!("v3/rooms/{}/state/m.room.create", room),
+        path!("v3/rooms/{}/members", room),
+        path!("v3/rooms/{}/messages?dir=b", room),
+    ];
+    bob.leave(&room).await;
+    for path in &reads {
+        bob.get(path).await.ok();
+        eve.get(path).await.error(403, "M_FORBIDDEN");
+    }
+    bob.forget(&room).await;
+    for path in &reads {
+        bob.get(path).await.error(403, "M_FORBIDDEN");
+    }
+    let open = json!({ "history_visibility": "world_readable" });
+    alice.set_state(&room, "m.room.history_visibility", "", open).await;
+    for path in &reads {
+        eve.get(path).await.ok();
+        bob.get(path).await.ok();
+    }
+    // Those who are joined are the members' business.
+    let joined = path!("v3/rooms/{}/joined_members", room);
+    eve.get(&joined).await.error(403, "M_FORBIDDEN");
+}

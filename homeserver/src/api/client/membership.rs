@@ -20,6 +20,7 @@ use crate::{
         ApiError,
         incoming::{Incoming, OptionalBody, State},
     },
+    predecessor::RoomSettings,
     rate_limit::{self, RateLimiter},
     room::{
         Room, RoomError, Rooms,
@@ -37,11 +38,11 @@ use crate::{
 pub async fn join_room_by_id(
     State(rooms): State<Rooms>,
     State(limits): State<RateLimiter>,
+    State(settings): State<RoomSettings>,
     Incoming { requester, request }: Incoming<join_room_by_id::v3::Request>,
 ) -> Result<join_room_by_id::v3::Response, ApiError> {
     limits.check(rate_limit::Action::Join, &requester.user_id)?;
-    let room = rooms.room_to_enter(&request.room_id, &requester).await?;
-    rooms.join(&room, &requester.user_id, request.reason).await?;
+    join(&rooms, &settings, &request.room_id, &requester, request.reason).await?;
     Ok(join_room_by_id::v3::Response::new(request.room_id))
 }
 
@@ -49,15 +50,29 @@ pub async fn join_room_by_id(
 pub async fn join_room_by_id_or_alias(
     State(rooms): State<Rooms>,
     State(limits): State<RateLimiter>,
+    State(settings): State<RoomSettings>,
     Incoming { requester, request: OptionalBody(request) }: Incoming<
         OptionalBody<join_room_by_id_or_alias::v3::Request>,
     >,
 ) -> Result<join_room_by_id_or_alias::v3::Response, ApiError> {
     limits.check(rate_limit::Action::Join, &requester.user_id)?;
     let room_id = resolve(&rooms, request.room_id_or_alias).await?;
-    let room = rooms.room_to_enter(&room_id, &requester).await?;
-    rooms.join(&room, &requester.user_id, request.reason).await?;
+    join(&rooms, &settings, &room_id, &requester, request.reason).await?;
     Ok(join_room_by_id_or_alias::v3::Response::new(room_id))
+}
+
+async fn join(
+    rooms: &Rooms,
+    settings: &RoomSettings,
+    room_id: &RoomId,
+    requester: &Requester,
+    reason: Option<String>,
+) -> Result<(), ApiError> {
+    let room = rooms.room_to_enter(room_id, requester).await?;
+    if rooms.join(&room, &requester.user_id, reason).await? {
+        settings.carry_over(&requester.user_id, &room).await?;
+    }
+    Ok(())
 }
 
 /// The room ID itself, or the one that an alias points to.

@@ -20,6 +20,12 @@ pub async fn redact_event(
 ) -> Result<redact_event::v3::Response, ApiError> {
     limits.check(Action::Message, &requester.user_id)?;
     let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
+    if requester.suspended {
+        let target = rooms.event_by_id(&room, &request.event_id).await?;
+        if target.is_none_or(|target| target.sender != requester.user_id) {
+            return Err(ApiError::user_suspended());
+        }
+    }
     let content = match request.reason {
         Some(reason) => json!({ "reason": reason }),
         None => json!({}),

@@ -19,6 +19,7 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
+    predecessor::RoomSettings,
     rate_limit::{Action, RateLimiter},
     room::{
         Rooms,
@@ -156,6 +157,7 @@ pub async fn get_event_by_timestamp(
 pub async fn upgrade_room(
     State(rooms): State<Rooms>,
     State(limits): State<RateLimiter>,
+    State(settings): State<RoomSettings>,
     Incoming { requester, request }: Incoming<upgrade_room::v3::Request>,
 ) -> Result<upgrade_room::v3::Response, ApiError> {
     limits.check(Action::RoomCreation, &requester.user_id)?;
@@ -163,5 +165,6 @@ pub async fn upgrade_room(
     let old = rooms.joined_room(&request.room_id, user_id).await?;
     let creators = request.additional_creators;
     let new = rooms.upgrade(&old, user_id, request.new_version, creators).await?;
+    settings.carry_over(user_id, &new).await?;
     Ok(upgrade_room::v3::Response::new(new.room_id.clone()))
 }
