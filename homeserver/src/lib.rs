@@ -8,6 +8,7 @@ pub mod outgoing;
 pub mod team;
 pub mod locks;
 pub mod random;
+pub mod cache;
 pub mod rate_limit;
 
 pub mod users;

@@ -84,7 +84,7 @@ impl RateLimiter {
             limits,
             started: Instant::now(),
             hasher: RandomState::new(),
-            full_at: Cache::new(BUCKETS),
+            full_at: crate::cache::of_at_most(BUCKETS),
         }))
     }
 

@@ -122,7 +122,8 @@ impl Rooms {
         let cache = &team.config().cache;
         let snapshots = Snapshots::new(store.clone(), team.snapshot_key(), cache.state);
         let events = Cache::with_weighter(
-            usize::try_from(cache.events / 2048).unwrap_or(1024),
+            // An estimate of what is allocated at once, far below what there is room for.
+            usize::try_from(cache.events / 65_536).unwrap_or(512),
             cache.events,
             ByWeight,
         );
@@ -134,7 +135,7 @@ impl Rooms {
             open: RwLock::default(),
             by_number: RwLock::default(),
             events,
-            state_keys: Cache::new(STATE_KEYS),
+            state_keys: crate::cache::of_at_most(STATE_KEYS),
             next_room: AtomicU32::new(next_room),
             transactions_in_flight: InFlight::default(),
             listings: Listings::default(),

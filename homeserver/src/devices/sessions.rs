@@ -81,7 +81,7 @@ impl Sessions {
             last_seen: LastSeen::default(),
             store,
             lifetime: access_token_lifetime,
-            known: Cache::new(CACHED_SESSIONS),
+            known: crate::cache::of_at_most(CACHED_SESSIONS),
             ended: AtomicU64::new(0),
             locks: KeyedLocks::default(),
         }))

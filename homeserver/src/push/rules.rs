@@ -46,7 +46,7 @@ pub struct PushRules {
 
 impl PushRules {
     pub fn new(account_data: AccountData) -> Self {
-        Self { account_data, known: Arc::new(Cache::new(REMEMBERED)) }
+        Self { account_data, known: Arc::new(crate::cache::of_at_most(REMEMBERED)) }
     }
 
     /// The user's rules, for evaluation; cheap if they were asked for before.

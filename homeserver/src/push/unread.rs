@@ -74,7 +74,7 @@ struct Counted {
 
 impl Unread {
     pub fn new(rooms: Rooms, receipts: Receipts, rules: PushRules) -> Self {
-        Self { rooms, receipts, rules, known: Arc::new(Cache::new(REMEMBERED)) }
+        Self { rooms, receipts, rules, known: Arc::new(crate::cache::of_at_most(REMEMBERED)) }
     }
 
     /// What a joined user has not read, as of a stream position.

@@ -31,7 +31,7 @@ pub(super) struct Listings(Arc<Cache<(RoomNumber, SnapshotId), Arc<PublicRoomsCh
 
 impl Default for Listings {
     fn default() -> Self {
-        Self(Arc::new(Cache::new(REMEMBERED)))
+        Self(Arc::new(crate::cache::of_at_most(REMEMBERED)))
     }
 }
 

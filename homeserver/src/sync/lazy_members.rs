@@ -27,7 +27,7 @@ pub struct LazyMembers(Arc<Cache<(OwnedUserId, OwnedDeviceId), Sent>>);
 
 impl Default for LazyMembers {
     fn default() -> Self {
-        Self(Arc::new(Cache::new(DEVICES)))
+        Self(Arc::new(crate::cache::of_at_most(DEVICES)))
     }
 }
 

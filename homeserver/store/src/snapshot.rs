@@ -57,7 +57,8 @@ impl Snapshots {
     /// `key` is the team's secret under which node ids are made; with another key old snapshots
     /// are still read, but nothing is shared with them. The cache holds at most `cache_bytes`.
     pub fn new(store: Store, key: [u8; 32], cache_bytes: u64) -> Self {
-        let nodes = (cache_bytes / (CACHE_OVERHEAD + 100)) as usize;
+        // What is allocated at once; the cache grows from there to `cache_bytes`.
+        let nodes = (cache_bytes / (64 * (CACHE_OVERHEAD + 100))) as usize;
         Self {
             store,
             secret: key,
