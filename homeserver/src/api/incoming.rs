@@ -92,6 +92,8 @@ where
         let app = Arc::clone(app(&parts)?);
         let address = address(&parts)?.0;
         let body = read_body(body, app.team.config().limits.request_body).await?;
+        // An unknown field is skipped as bytes; but what is not Unicode is no JSON.
+        std::str::from_utf8(&body).map_err(|error| ApiError::not_json(error.to_string()))?;
         // Clients that have nothing to say often send no body: to join, to leave.
         let nothing = body.is_empty() && parts.method == http::Method::POST;
         let mut request = http::Request::new(if nothing { b"{}" } else { &body[..] });

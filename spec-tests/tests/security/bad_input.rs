@@ -117,10 +117,10 @@ async fn what_is_not_json_is_refused_as_such() {
             let answer = raw(&scene.alice, &method, &path, body).await;
             let case = format!("{name} to {method} {path}");
             assert_sane(&answer, &case);
-            assert_eq!(answer.status, 400, "{case}: {answer}");
-            assert!(["M_NOT_JSON", "M_BAD_JSON"].contains(&answer.errcode()), "{case}: {answer}");
+            // A deep value of an unknown field is ignored with it.
             if !name.starts_with("deep") {
-                assert_eq!(answer.errcode(), "M_NOT_JSON", "{case}");
+                let expected = (400, "M_NOT_JSON");
+                assert_eq!((answer.status, answer.errcode()), expected, "{case}: {answer}");
             }
         }
     }
@@ -223,16 +223,24 @@ async fn fields_of_a_wrong_type_are_harmless() {
 /// Unknown fields are for others, or for later.
 #[tokio::test]
 async fn unknown_fields_are_ignored() {
-    let scene = Scene::new().await;
-    for (method, path, mut body) in scene.endpoints() {
-        let expected = raw(&scene.alice, &method, &path, body.to_string().as_bytes()).await;
-        body["org.example.unknown"] = json!({ "deep": [1, { "er": null }] });
-        let answer = raw(&scene.alice, &method, &path, body.to_string().as_bytes()).await;
-        let both = (expected.status, answer.status);
-        // The second alias of the same name is refused for another reason.
-        assert!(both.0 == both.1 || both == (200, 409), "{method} {path}: {answer}");
+    // Each pair of requests in rooms of its own, so that the first does not change the second.
+    let count = Scene::new().await.endpoints().len();
+    for n in 0..count {
+        let mut answers = Vec::new();
+        for unknown in [false, true] {
+            let scene = Scene::new().await;
+            let (method, path, mut body) = scene.endpoints().swap_remove(n);
+            if unknown {
+                body["org.example.unknown"] = json!({ "deep": [1, { "er": null }] });
+            }
+            let answer = raw(&scene.alice, &method, &path, body.to_string().as_bytes()).await;
+            assert_sane(&answer, &path);
+            answers.push(answer);
+        }
+        let (without, with) = (&answers[0], &answers[1]);
+        assert_eq!(without.status, with.status, "{without}\n{with}");
+        assert_eq!(without.errcode(), with.errcode(), "{without}\n{with}");
     }
-    scene.still_works().await;
 }
 
 /// Events are canonical JSON: integers within 2^53, nothing else.
@@ -246,6 +254,7 @@ async fn events_have_no_floats_and_no_huge_integers() {
         "1.0",
         "1e3",
         "-0.5",
+        "-0",
         "9007199254740992",
         "-9007199254740992",
         "1e400",
@@ -268,7 +277,7 @@ async fn events_have_no_floats_and_no_huge_integers() {
             }
         }
     }
-    for right in ["9007199254740991", "-9007199254740991", "0", "-0"] {
+    for right in ["9007199254740991", "-9007199254740991", "0"] {
         let body = format!("{{\"n\":{right}}}");
         let path = path!("v3/rooms/{}/send/org.example.n/{}", room, right);
         raw(alice, &Method::PUT, &path, body.as_bytes()).await.ok();
