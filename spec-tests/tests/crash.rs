@@ -44,10 +44,14 @@ impl Kith {
         command.stdout(Stdio::piped()).stdin(Stdio::null()).kill_on_drop(true);
         let mut child = command.spawn().expect("kith starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let mut address = None;
         while let Some(line) = lines.next_line().await.expect("kith says something") {
             if let Some(addresses) = line.trim().strip_prefix("Answers on ") {
-                let address = addresses.split(", ").next().unwrap_or_default();
-                return Self { child, address: address.parse().expect("an address") };
+                address = addresses.split(", ").next().and_then(|address| address.parse().ok());
+            }
+            // Its last line: before that it would miss us as its reader.
+            if line.starts_with("Stop with") {
+                return Self { child, address: address.expect("it says where it answers") };
             }
         }
         panic!("kith ended: {:?}", child.wait().await);

@@ -17,7 +17,7 @@ use ruma::api::{
     error::DeserializationError,
     path_builder::PathBuilder,
 };
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{
     ApiError,
@@ -92,11 +92,8 @@ where
         let app = Arc::clone(app(&parts)?);
         let address = address(&parts)?.0;
         let body = read_body(body, app.team.config().limits.request_body).await?;
-        // An unknown field is skipped as bytes; but what is not Unicode is no JSON.
-        std::str::from_utf8(&body).map_err(|error| ApiError::not_json(error.to_string()))?;
-        // Clients that have nothing to say often send no body: to join, to leave.
-        let nothing = body.is_empty() && parts.method == http::Method::POST;
-        let mut request = http::Request::new(if nothing { b"{}" } else { &body[..] });
+        check_json(&body)?;
+        let mut request = http::Request::new(&body[..]);
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;
         *request.headers_mut() = parts.headers;
@@ -108,6 +105,21 @@ where
         let requester = R::Authentication::authenticate(&app, call, credentials).await?;
         let request = R::try_from_http_request(request, &arguments)?;
         Ok(Self { requester, request })
+    }
+}
+
+/// A body is one JSON object or nothing. What types an endpoint wants is ruma's to say; it would
+/// pass over what is wrong in fields that it does not know, and take a list for an object.
+fn check_json(body: &[u8]) -> Result<(), ApiError> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    let text = std::str::from_utf8(body).map_err(|error| ApiError::not_json(error.to_string()))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| ApiError::not_json(error.to_string()))?;
+    if text.trim_start().starts_with('{') {
+        Ok(())
+    } else {
+        Err(ApiError::bad_json("The body is not a JSON object"))
     }
 }
 

@@ -127,6 +127,13 @@ impl Sync {
             let event = self.client_event(asked, room, &event, Some(row.membership.clone()));
             left.timeline.events = vec![event.await?];
         }
+        if left.state.is_empty() && !asked.request.use_state_after {
+            // matrix-nio fails on a left room that has no `state.events`, and ruma does not write an
+            // empty list: say again what never changes.
+            let create = StateEventType::RoomCreate;
+            let create = self.rooms.current_state_event(room, &create, "").await?;
+            left.state = self.state_events(asked, room, create.as_slice()).await?;
+        }
         Ok(left)
     }
 

@@ -80,6 +80,64 @@ impl Scene {
     }
 }
 
+/// The fields that an endpoint knows.
+fn fields_of(path: &str) -> &'static [&'static str] {
+    let known: [(&str, &[&str]); 22] = [
+        (
+            "createRoom",
+            &[
+                "creation_content",
+                "initial_state",
+                "invite",
+                "invite_3pid",
+                "is_direct",
+                "name",
+                "power_level_content_override",
+                "preset",
+                "room_alias_name",
+                "room_version",
+                "topic",
+                "visibility",
+            ],
+        ),
+        ("/send/", &["body", "msgtype", "m.relates_to", "m.mentions", "m.new_content", "redacts"]),
+        ("/state/", &["membership", "users", "alias", "name"]),
+        ("/redact/", &["reason", "redacts"]),
+        ("/typing/", &["typing", "timeout"]),
+        ("/receipt/", &["thread_id"]),
+        ("/read_markers", &["m.fully_read", "m.read", "m.read.private"]),
+        ("/upgrade", &["new_version", "additional_creators"]),
+        ("directory/list", &["visibility"]),
+        ("directory/room", &["room_id"]),
+        (
+            "publicRooms",
+            &["limit", "since", "filter", "include_all_networks", "third_party_instance_id"],
+        ),
+        ("user_directory", &["search_term", "limit"]),
+        ("/filter", &["event_fields", "event_format", "presence", "account_data", "room"]),
+        ("/account_data/", &["global", "ignored_users"]),
+        ("/tags/", &["order"]),
+        ("presence/", &["presence", "status_msg"]),
+        ("displayname", &["displayname"]),
+        ("/pushrules/", &["actions", "conditions", "pattern"]),
+        ("delete_devices", &["devices", "auth"]),
+        ("account/password", &["new_password", "logout_devices", "auth"]),
+        (
+            "v3/login",
+            &["type", "identifier", "password", "device_id", "refresh_token", "token", "user"],
+        ),
+        (
+            "v3/register",
+            &["username", "password", "auth", "device_id", "inhibit_login", "refresh_token"],
+        ),
+    ];
+    let found = known.into_iter().find(|(part, _)| path.contains(part));
+    found.map_or(
+        &["user_id", "reason", "third_party_signed", "display_name", "refresh_token"],
+        |f| f.1,
+    )
+}
+
 /// An error, if it is one, is the client's fault and says so as it should.
 #[track_caller]
 fn assert_sane(answer: &Answer, case: &str) {
@@ -140,7 +198,7 @@ async fn json_that_is_no_object_is_bad_json() {
     scene.still_works().await;
 }
 
-/// Every field of every body in turn has every wrong type.
+/// Every field that an endpoint knows in turn has every wrong type.
 #[tokio::test]
 async fn fields_of_a_wrong_type_are_harmless() {
     let scene = Scene::new().await;
@@ -159,54 +217,8 @@ async fn fields_of_a_wrong_type_are_harmless() {
         json!({}),
         json!({ "": { "": null } }),
     ];
-    let fields = [
-        "type",
-        "user_id",
-        "room_id",
-        "typing",
-        "timeout",
-        "presence",
-        "displayname",
-        "m.read",
-        "m.fully_read",
-        "thread_id",
-        "invite",
-        "initial_state",
-        "creation_content",
-        "preset",
-        "power_level_content_override",
-        "room_version",
-        "room_alias_name",
-        "visibility",
-        "filter",
-        "limit",
-        "since",
-        "search_term",
-        "room",
-        "event_fields",
-        "order",
-        "actions",
-        "conditions",
-        "devices",
-        "auth",
-        "new_password",
-        "identifier",
-        "password",
-        "username",
-        "reason",
-        "redacts",
-        "new_version",
-        "membership",
-        "m.relates_to",
-        "m.mentions",
-        "third_party_signed",
-        "is_direct",
-    ];
     for (method, path, body) in scene.endpoints() {
-        // These would make real accounts and rooms, a thousand times.
-        let known = body.as_object().map(|body| body.keys().cloned().collect::<Vec<_>>());
-        let known = known.unwrap_or_default();
-        for field in known.iter().map(String::as_str).chain(fields) {
+        for field in fields_of(&path) {
             for value in &values {
                 let mut body = body.clone();
                 body[field] = value.clone();

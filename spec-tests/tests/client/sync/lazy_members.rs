@@ -13,11 +13,11 @@ fn filter(limit: u32, redundant: bool) -> Value {
 fn members(sync: &Sync, room: &str) -> Vec<String> {
     let state = sync.state(room);
     let members = state.iter().filter(|event| event["type"] == "m.room.member");
-    let mut names: Vec<_> = members
-        .map(|event| {
-            event["state_key"].as_str().unwrap()[1..].split(':').next().unwrap().to_owned()
-        })
-        .collect();
+    let localpart = |event: &Value| {
+        let user_id = event["state_key"].as_str().unwrap_or_default();
+        user_id.trim_start_matches('@').split(':').next().unwrap_or_default().to_owned()
+    };
+    let mut names: Vec<_> = members.map(localpart).collect();
     names.sort();
     names
 }
@@ -42,8 +42,8 @@ async fn scene() -> Scene {
     for user in &others {
         user.join(&room).await;
     }
-    let carol = others.pop().unwrap();
-    let bob = others.pop().unwrap();
+    let carol = others.pop().expect("carol came last");
+    let bob = others.pop().expect("bob came before her");
     Scene { _server: server, alice, bob, carol, room }
 }
 

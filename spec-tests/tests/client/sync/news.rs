@@ -14,7 +14,7 @@ async fn a_message_reaches_the_other_members_sync() {
     let event_id = alice.send_text(&room, "hello").await;
     let sync = bob.sync(Some(since)).await;
     assert_eq!(sync.timeline(&room).event_ids(), [event_id]);
-    assert_eq!(sync.joined(&room)["timeline"]["limited"].as_bool().unwrap_or(false), false);
+    assert_ne!(sync.joined(&room)["timeline"]["limited"], true);
     let event = sync.timeline(&room).iter().next().unwrap();
     assert!(event.get("room_id").is_none(), "the room is known from where it stands: {event:#}");
     assert!(event["unsigned"]["age"].is_i64(), "{event:#}");

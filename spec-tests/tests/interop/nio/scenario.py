@@ -38,9 +38,7 @@ async def raw(client, method, path, body=None):
 
 async def register(url, name):
     client = nio.AsyncClient(url, config=nio.AsyncClientConfig(max_timeouts=0, request_timeout=60))
-    registered = await client.register_interactive(name, PASSWORD)
-    session = good(registered, nio.RegisterInteractiveResponse).session
-    await client.register(name, PASSWORD, device_name="nio", session_token=session)
+    good(await client.register(name, PASSWORD, device_name="nio"), nio.RegisterResponse)
     assert client.access_token, "registration signs in"
     saw("registered", user_id=client.user_id)
     return client
