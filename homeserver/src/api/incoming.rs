@@ -115,7 +115,8 @@ fn check_json(body: &[u8]) -> Result<(), ApiError> {
         return Ok(());
     }
     let text = std::str::from_utf8(body).map_err(|error| ApiError::not_json(error.to_string()))?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|error| ApiError::not_json(error.to_string()))?;
+    serde_json::from_str::<IgnoredAny>(text)
+        .map_err(|error| ApiError::not_json(error.to_string()))?;
     if text.trim_start().starts_with('{') {
         Ok(())
     } else {
