@@ -2,6 +2,12 @@
 //! a script in the client's own language, which meets the server as its users would and checks by
 //! itself what it sees.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cloned_ref_to_slice_refs,
+    reason = "a test fails by panicking, and its helpers are not marked as tests"
+)]
+
 use std::{
     ffi::OsStr,
     os::unix::fs::symlink,

@@ -1,4 +1,10 @@
 //! What holds for rooms across endpoints.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cloned_ref_to_slice_refs,
+    reason = "a test fails by panicking, and its helpers are not marked as tests"
+)]
+
 mod fan_out;
 mod history_visibility;

@@ -1,3 +1,9 @@
 //! What a server must stand: see SECURITY.md.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cloned_ref_to_slice_refs,
+    reason = "a test fails by panicking, and its helpers are not marked as tests"
+)]
+
 mod bad_input;
