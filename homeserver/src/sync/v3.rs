@@ -65,7 +65,8 @@ impl Sync {
             let mut notified = pin!(waiting.notified());
             notified.as_mut().enable();
             let response = self.answer(requester, &request).await?;
-            if at_once || !is_empty(&response) || !self.woken(notified, deadline).await {
+            let over = at_once || !is_empty(&response) || deadline <= Instant::now();
+            if over || !self.woken(notified, deadline).await {
                 return Ok(response);
             }
         }
