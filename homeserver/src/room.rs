@@ -31,7 +31,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -65,6 +65,8 @@ struct Inner {
     events: Cache<(RoomNumber, EventIndex), Arc<Event>, ByWeight>,
     state_keys: Cache<(RoomNumber, String, String), u32>,
     next_room: AtomicU32,
+    /// When the newest room was created, in milliseconds since the epoch.
+    newest_room: AtomicU64,
     transactions_in_flight: InFlight,
     listings: Listings,
 }
@@ -137,6 +139,7 @@ impl Rooms {
             events,
             state_keys: crate::cache::of_at_most(STATE_KEYS),
             next_room: AtomicU32::new(next_room),
+            newest_room: AtomicU64::new(0),
             transactions_in_flight: InFlight::default(),
             listings: Listings::default(),
         })))

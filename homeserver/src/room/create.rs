@@ -2,7 +2,7 @@
 //!
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3createroom)
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use kith_store::{
     Json,
@@ -10,7 +10,8 @@ use kith_store::{
 };
 use parking_lot::RwLock;
 use ruma::{
-    CanonicalJsonObject, OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId,
+    CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomAliasId, OwnedRoomId,
+    OwnedUserId, RoomVersionId, UInt,
     events::{
         StateEventType, TimelineEventType,
         room::{guest_access::GuestAccess, history_visibility::HistoryVisibility},
@@ -107,6 +108,7 @@ impl Rooms {
         let row = RoomRow { room_id: room.room_id.clone(), version: room.version.clone() };
         writer.batch().expect(&tables::ROOMS, &room.number, None);
         writer.batch().put(&tables::ROOMS, &room.number, &Json(row));
+        writer.batch().expect(&tables::ROOM_NUMBERS, &room.room_id, None);
         writer.batch().put(&tables::ROOM_NUMBERS, &room.room_id, &room.number);
         let added = writer.append_create(create.draft, create.event_id, &create.pdu).await;
         added.map_err(invalid_state)?;
@@ -126,6 +128,18 @@ impl Rooms {
             Err(RoomError::Store(kith_store::Error::Conflict)) => Err(CreateError::AliasTaken),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Now, but later than any room before: where the room ID is the hash of the create event, two
+    /// rooms that one user makes in the same millisecond would otherwise be one.
+    fn creation_time(&self) -> MilliSecondsSinceUnixEpoch {
+        let now = u64::from(MilliSecondsSinceUnixEpoch::now().get());
+        let newest = &self.0.newest_room;
+        let before = newest
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |newest| Some(now.max(newest + 1)));
+        let time = now.max(before.unwrap_or(now) + 1);
+        UInt::try_from(time)
+            .map_or_else(|_| MilliSecondsSinceUnixEpoch::now(), MilliSecondsSinceUnixEpoch)
     }
 
     /// Everything after the create event, in the order of the specification.
@@ -210,8 +224,9 @@ impl Create {
                 }
             }
         }
-        let draft =
+        let mut draft =
             Draft::own_state(new.creator.clone(), &StateEventType::RoomCreate, "", &content);
+        draft.timestamp = Some(rooms.creation_time());
         let hashed = authorization.room_create_event_id_as_room_id;
         let random =
             OwnedRoomId::try_from(format!("!{}:{}", random_string(18), rooms.team().server_name()))

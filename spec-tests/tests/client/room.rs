@@ -397,3 +397,17 @@ async fn a_room_that_cannot_be_is_refused_and_leaves_nothing() {
     }
     assert_eq!(alice.get("v3/joined_rooms").await.ok()["joined_rooms"], json!([]));
 }
+
+/// From room version 12 on the ID is a hash of the create event, which holds a time in milliseconds.
+#[tokio::test]
+async fn rooms_made_at_the_same_moment_are_different_rooms() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let alice = alice.clone();
+        tasks.spawn(async move { alice.create_room().await });
+    }
+    let rooms: std::collections::BTreeSet<String> = tasks.join_all().await.into_iter().collect();
+    assert_eq!(rooms.len(), 64);
+}
