@@ -144,7 +144,7 @@ impl TestUser {
         self.request_with(method, path, body, &[]).await
     }
 
-    /// As [`TestUser::request`] with further headers.
+    /// As [`TestUser::request`] with further headers. A body is JSON unless they say otherwise.
     pub async fn request_with(
         &self,
         method: Method,
@@ -157,7 +157,10 @@ impl TestUser {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body);
+            if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+                request = request.header("content-type", "application/json");
+            }
+            request = request.body(body);
         }
         self.execute(true, request).await
     }

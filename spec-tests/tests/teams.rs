@@ -2,6 +2,7 @@
 
 use kith_homeserver::config::Team;
 use kith_spec_tests::{TestServer, TestUser, path};
+use reqwest::Method;
 use ruma::server_name;
 use serde_json::json;
 
@@ -112,4 +113,34 @@ async fn each_team_finds_its_own_people() {
     let profile = path!("v3/profile/{}", alice.user_id);
     let answer = bob.get(&profile).await;
     assert!([403, 404].contains(&answer.status), "{answer}");
+}
+
+#[tokio::test]
+async fn media_does_not_cross() {
+    let server = two_teams().await;
+    let alice = server.register_at(FIRST, "alice").await;
+    let bob = server.register_at(SECOND, "bob").await;
+    let text = [("content-type", "text/plain")];
+    let upload = Some(b"secret".to_vec());
+    let answer = alice.request_with(Method::POST, "/_matrix/media/v3/upload", upload, &text).await;
+    let uri = answer.text_at("content_uri");
+    let media_id = uri.strip_prefix("mxc://kith.test/").expect("it is the first team's");
+    let path = path!("v1/media/download/{}/{}", FIRST, media_id);
+    assert_eq!(alice.get(&path).await.text, "secret");
+    for server_name in [FIRST, SECOND] {
+        let answer = bob.get(&path!("v1/media/download/{}/{}", server_name, media_id)).await;
+        assert!(answer.status >= 400 && !answer.text.contains("secret"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn each_team_has_its_own_signing_key() {
+    let server = two_teams().await;
+    let mut keys = Vec::new();
+    for host in [FIRST, SECOND] {
+        let answer = server.anonymous_at(host).get("/_matrix/key/v2/server").await.ok();
+        assert_eq!(answer["server_name"], host, "{answer:#}");
+        keys.push(answer["verify_keys"].clone());
+    }
+    assert_ne!(keys[0], keys[1]);
 }

@@ -15,6 +15,7 @@ mod device;
 mod directory;
 mod discovery;
 mod filter;
+mod media;
 mod membership;
 mod message;
 mod presence;
