@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs other people's Matrix clients at exact versions, outside the repository. Quick when done.
-# Needs python3-venv, nodejs and npm (deploy/setup.sh --tests).
+# Needs python3-venv, nodejs and npm (deploy/setup.sh --tests). matrix-js-sdk runs on a Node.js of its own, also
+# from the npm registry.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)/tests/interop
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/kith/interop

@@ -4,15 +4,8 @@
 // the specification says.
 
 import assert from "node:assert/strict";
+import * as sdk from "matrix-js-sdk";
 
-// The SDK is written for newer versions of Node.js than Debian has.
-Promise.withResolvers ??= function () {
-    let resolve, reject;
-    const promise = new this((yes, no) => ([resolve, reject] = [yes, no]));
-    return { promise, resolve, reject };
-};
-
-const sdk = await import("matrix-js-sdk");
 const silence = () => {};
 const logger = { trace: silence, debug: silence, info: silence, warn: silence, error: silence };
 logger.getChild = () => logger;
