@@ -111,12 +111,12 @@ impl Presence {
         .await
     }
 
-    /// The user did something: sent, read, typed.
+    /// The user did something: sent, read, typed. It ends an absence, but brings nobody online who
+    /// does not want to be.
     pub async fn active(&self, user_id: &UserId) -> Result<(), RoomError> {
         self.update(user_id, |user, now| {
             user.last_active = Some(now);
-            user.last_sync = now;
-            if user.state != PresenceState::Online {
+            if user.state == PresenceState::Unavailable {
                 user.state = PresenceState::Online;
             }
         })
@@ -145,15 +145,7 @@ impl Presence {
                 () = stopping.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let now = Instant::now();
-            let gone: Vec<OwnedUserId> = {
-                let users = self.users.lock();
-                let gone = users.iter().filter(|(_, user)| {
-                    user.state != PresenceState::Offline && now - user.last_sync >= OFFLINE_AFTER
-                });
-                gone.map(|(user_id, _)| user_id.clone()).collect()
-            };
-            for user_id in gone {
+            for user_id in self.gone(Instant::now()) {
                 let offline =
                     self.update(&user_id, |user, _| user.state = PresenceState::Offline).await;
                 if let Err(error) = offline {
@@ -161,6 +153,21 @@ impl Presence {
                 }
             }
         }
+    }
+
+    /// Users who are not offline and have not been heard of. Whoever waits in a sync is here,
+    /// however long it takes.
+    fn gone(&self, now: Instant) -> Vec<OwnedUserId> {
+        let mut gone = Vec::new();
+        for (user_id, user) in self.users.lock().iter_mut() {
+            if self.waiters.is_waiting(user_id) {
+                user.last_sync = now;
+            } else if user.state != PresenceState::Offline && now - user.last_sync >= OFFLINE_AFTER
+            {
+                gone.push(user_id.clone());
+            }
+        }
+        gone
     }
 
     /// Changes a user's presence; tells others only if they would see a difference.

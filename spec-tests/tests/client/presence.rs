@@ -56,3 +56,17 @@ async fn presence_can_be_switched_off() {
     alice.put(&path, json!({ "presence": "online" })).await;
     assert!(bob.sync(None).await.presence().is_empty());
 }
+
+#[tokio::test]
+async fn doing_something_ends_an_absence_but_brings_nobody_online() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = alice.create_room_with(&[&bob]).await;
+    let path = path!("v3/presence/{}/status", alice.user_id);
+    alice.syncing(None).with("set_presence", "unavailable").get().await;
+    alice.send_text(&room, "Back again").await;
+    assert_eq!(bob.get(&path).await.ok()["presence"], "online");
+    alice.put(&path, json!({ "presence": "offline" })).await;
+    alice.send_text(&room, "Nobody is to know that I am here").await;
+    assert_eq!(bob.get(&path).await.ok()["presence"], "offline");
+}

@@ -20,6 +20,7 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
+    presence::Presence,
     rate_limit::{Action, RateLimiter},
     room::{
         Room, RoomError, Rooms,
@@ -41,6 +42,7 @@ const MAX_EVENTS: usize = 1_000;
 /// Repeating a transaction ID on one device returns the first event's ID.
 pub async fn send_message_event(
     State(rooms): State<Rooms>,
+    State(presence): State<Presence>,
     State(limits): State<RateLimiter>,
     Incoming { requester, request }: Incoming<send_message_event::v3::Request>,
 ) -> Result<send_message_event::v3::Response, ApiError> {
@@ -49,6 +51,7 @@ pub async fn send_message_event(
     let kind = request.event_type.to_string().into();
     let draft = Draft::message(requester.user_id.clone(), kind, request.body.into_json());
     let event_id = rooms.send_once(&requester, &room, request.txn_id, draft).await?;
+    presence.active(&requester.user_id).await?;
     Ok(send_message_event::v3::Response::new(event_id))
 }
 

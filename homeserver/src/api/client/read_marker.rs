@@ -12,6 +12,7 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
+    presence::Presence,
     receipts::Receipts,
     room::Rooms,
 };
@@ -21,9 +22,11 @@ pub async fn set_read_marker(
     State(rooms): State<Rooms>,
     State(receipts): State<Receipts>,
     State(account_data): State<AccountData>,
+    State(presence): State<Presence>,
     Incoming { requester, request }: Incoming<set_read_marker::v3::Request>,
 ) -> Result<set_read_marker::v3::Response, ApiError> {
     let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
+    presence.active(&requester.user_id).await?;
     if let Some(event_id) = &request.fully_read {
         set_fully_read(&account_data, &requester, room.number, event_id).await?;
     }

@@ -14,6 +14,7 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
+    presence::Presence,
     receipts::Receipts,
     room::Rooms,
     users::Requester,
@@ -24,9 +25,11 @@ pub async fn create_receipt(
     State(rooms): State<Rooms>,
     State(receipts): State<Receipts>,
     State(account_data): State<AccountData>,
+    State(presence): State<Presence>,
     Incoming { requester, request }: Incoming<create_receipt::v3::Request>,
 ) -> Result<create_receipt::v3::Response, ApiError> {
     let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
+    presence.active(&requester.user_id).await?;
     let kind = match request.receipt_type {
         create_receipt::v3::ReceiptType::Read => ReceiptType::Read,
         create_receipt::v3::ReceiptType::ReadPrivate => ReceiptType::ReadPrivate,

@@ -7,6 +7,7 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
+    presence::Presence,
     room::Rooms,
     typing::Typing,
 };
@@ -15,6 +16,7 @@ use crate::{
 pub async fn create_typing_event(
     State(rooms): State<Rooms>,
     State(typing): State<Typing>,
+    State(presence): State<Presence>,
     Incoming { requester, request }: Incoming<create_typing_event::v3::Request>,
 ) -> Result<create_typing_event::v3::Response, ApiError> {
     if request.user_id != requester.user_id {
@@ -26,5 +28,6 @@ pub async fn create_typing_event(
         create_typing_event::v3::Typing::No => None,
     };
     typing.set(room.number, &requester.user_id, timeout).await?;
+    presence.active(&requester.user_id).await?;
     Ok(create_typing_event::v3::Response::new())
 }
