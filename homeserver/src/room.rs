@@ -254,17 +254,18 @@ impl Rooms {
     /// An event of the room by its index. Every index that a row names has its event.
     pub async fn event(&self, room: &Room, index: EventIndex) -> Result<Arc<Event>, RoomError> {
         let key = (room.number, index);
-        if let Some(event) = self.0.events.get(&key) {
-            return Ok(event);
-        }
+        // What a redaction puts into the cache meanwhile stays there: an event that was read before
+        // it is not put over it.
+        self.0.events.get_or_insert_async(&key, self.read_event(room, index)).await
+    }
+
+    async fn read_event(&self, room: &Room, index: EventIndex) -> Result<Arc<Event>, RoomError> {
         let unreadable =
             |reason: String| RoomError::UnreadableEvent(room.room_id.clone(), index, reason);
-        let row = self.0.store.get(&tables::EVENTS, &key).await?;
+        let row = self.0.store.get(&tables::EVENTS, &(room.number, index)).await?;
         let row = row.ok_or_else(|| unreadable("its row is missing".to_owned()))?;
         let event = Event::from_row(index, room.room_id.clone(), &row).map_err(unreadable)?;
-        let event = Arc::new(event);
-        self.0.events.insert(key, Arc::clone(&event));
-        Ok(event)
+        Ok(Arc::new(event))
     }
 
     /// An event of this room by its ID; `None` if it is not in *this* room.

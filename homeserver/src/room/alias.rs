@@ -82,11 +82,8 @@ impl Rooms {
         if self.aliases(&room_id).await?.len() >= MAX_ALIASES {
             return Err(AliasError::Forbidden("this room has too many aliases"));
         }
-        let row = AliasRow { room_id: room_id.clone(), creator: user_id.to_owned() };
         let mut batch = Batch::new();
-        batch.expect(&tables::ALIASES, &alias, None);
-        batch.put(&tables::ALIASES, &alias, &Json(row));
-        batch.put(&tables::ROOM_ALIASES, &(room_id, alias.clone()), &());
+        give_alias(&mut batch, &alias, &room_id, user_id);
         match self.store().commit(batch).await {
             Ok(_) => Ok(()),
             Err(kith_store::Error::Conflict) => Err(AliasError::Taken(alias)),
@@ -215,4 +212,17 @@ impl RoomWriter {
         }
         Ok(())
     }
+}
+
+/// Lets an alias that nobody has point to a room; the batch is refused if somebody has it.
+pub(super) fn give_alias(
+    batch: &mut Batch,
+    alias: &RoomAliasId,
+    room_id: &RoomId,
+    creator: &UserId,
+) {
+    let row = AliasRow { room_id: room_id.to_owned(), creator: creator.to_owned() };
+    batch.expect(&tables::ALIASES, &alias.to_owned(), None);
+    batch.put(&tables::ALIASES, &alias.to_owned(), &Json(row));
+    batch.put(&tables::ROOM_ALIASES, &(room_id.to_owned(), alias.to_owned()), &());
 }

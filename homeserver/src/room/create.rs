@@ -6,7 +6,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use kith_store::{
     Json,
-    tables::{self, AliasRow, RoomHead, RoomRow},
+    tables::{self, RoomHead, RoomRow},
 };
 use parking_lot::RwLock;
 use ruma::{
@@ -23,6 +23,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     Room, RoomError, Rooms,
+    alias::give_alias,
     directory::publish,
     draft::{self, Draft, Place},
     membership::{Action, MemberChange},
@@ -114,11 +115,7 @@ impl Rooms {
         added.map_err(invalid_state)?;
         self.first_events(&mut writer, &new).await?;
         if let Some(alias) = &new.alias {
-            let row = AliasRow { room_id: room.room_id.clone(), creator: new.creator.clone() };
-            let batch = writer.batch();
-            batch.expect(&tables::ALIASES, alias, None);
-            batch.put(&tables::ALIASES, alias, &Json(row));
-            batch.put(&tables::ROOM_ALIASES, &(room.room_id.clone(), alias.clone()), &());
+            give_alias(writer.batch(), alias, &room.room_id, &new.creator);
         }
         if new.published {
             publish(writer.batch(), &room, true);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kith_store::{Batch, Scan, tables};
+use kith_store::{Scan, tables};
 use ruma::{
     OwnedEventId, OwnedTransactionId, TransactionId, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
@@ -35,16 +35,12 @@ impl Rooms {
             requester.device_id.clone(),
             transaction_scope(room, &draft, &transaction_id),
         );
-        if let Some(event_id) = self.store().get(&tables::TRANSACTION_IDS, &key).await? {
-            return Ok(event_id);
-        }
-        let mut writer = self.writer(room).await?;
-        // Again under the room's lock: two requests with one ID may arrive together. What is on its
+        // Under the room's lock, since two requests with one ID may arrive together. What is on its
         // way to the disk is not in the table yet.
+        let mut writer = self.writer(room).await?;
         if let Some(event_id) = self.transactions_in_flight().get(&key) {
             drop(writer);
-            // Batches are written in order: when this empty one is answered, that one is durable.
-            self.store().commit(Batch::new()).await?;
+            self.store().settled().await?;
             return Ok(event_id);
         }
         if let Some(event_id) = self.store().get(&tables::TRANSACTION_IDS, &key).await? {
@@ -60,7 +56,7 @@ impl Rooms {
         Ok(event.event_id.clone())
     }
 
-    /// Nobody annotates one event twice with the same type and key.
+    /// Nobody annotates one event twice with the same type and key. Call it under the room's lock.
     /// [Spec](https://spec.matrix.org/latest/client-server-api/#avoiding-duplicate-annotations)
     async fn check_annotation(&self, room: &Room, draft: &Draft) -> Result<(), SendError> {
         let Some(Relation { rel_type: Some(kind), event_id: Some(target), key: Some(key) }) =
@@ -72,6 +68,8 @@ impl Rooms {
             return Ok(());
         }
         let Some(target) = self.event_by_id(room, &target).await? else { return Ok(()) };
+        // Under the room's lock nothing new is on its way: what was may be the same annotation.
+        self.store().settled().await?;
         let scan = Scan::prefix(&(room.number, target.index())).reverse().limit(RELATIONS_READ);
         for ((_, _, index), kind) in self.store().scan(&tables::RELATIONS, scan).await? {
             if kind != ANNOTATION {
@@ -130,9 +128,7 @@ impl Rooms {
             _ => Err(not_joined()),
         }
     }
-}
 
-impl Rooms {
     /// A room that the user is in or may be about to enter. Guests enter only where they may.
     pub async fn room_to_enter(
         &self,

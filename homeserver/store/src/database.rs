@@ -162,6 +162,12 @@ impl Store {
         Ok(Submitted(answered))
     }
 
+    /// Answers when every batch that was handed over before is durable.
+    pub async fn settled(&self) -> Result<()> {
+        // Batches are answered in order: an empty one after all before it.
+        self.commit(Batch::new()).await.map(drop)
+    }
+
     fn prefixed(&self, key: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(4 + key.len());
         bytes.extend_from_slice(&self.team.to_be_bytes());
