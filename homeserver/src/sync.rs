@@ -6,6 +6,7 @@ pub mod token;
 pub mod v3;
 mod changes;
 pub mod filter;
+mod ephemeral;
 mod joined;
 mod lazy_members;
 mod summary;
@@ -70,10 +71,16 @@ impl Sync {
                 changed = published.changed() => if changed.is_err() { return },
             }
             let upto = *published.borrow_and_update();
-            for change in stream.since(seen).unwrap_or_default() {
-                if let Err(error) = self.wake(&change.change).await {
-                    tracing::warn!(%error, "sync: cannot tell whom a change concerns");
+            match stream.since(seen) {
+                Some(changes) => {
+                    for change in changes {
+                        if let Err(error) = self.wake(&change.change).await {
+                            tracing::warn!(%error, "sync: cannot tell whom a change concerns");
+                        }
+                    }
                 }
+                // More happened meanwhile than memory holds.
+                None => self.waiters.wake_everyone(),
             }
             seen = upto;
         }
@@ -104,7 +111,6 @@ impl Sync {
                 }
             }
             Change::AccountData { user, .. }
-            | Change::ToDevice { user, .. }
             | Change::Membership { user, .. }
             | Change::Profile { user } => self.waiters.wake(user),
         }

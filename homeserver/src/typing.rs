@@ -55,17 +55,17 @@ impl Typing {
         let changed = {
             let mut state = self.state.lock();
             let typing = state.entry(room).or_default();
-            let before = match timeout {
+            let same = match timeout {
                 Some(timeout) => typing
                     .users
                     .insert(user_id.to_owned(), Instant::now() + timeout.min(LONGEST))
                     .is_some(),
                 None => typing.users.remove(user_id).is_none(),
             };
-            if !before {
+            if !same {
                 typing.serial = self.serials.next();
             }
-            !before
+            !same
         };
         self.changed.notify_one();
         if changed {

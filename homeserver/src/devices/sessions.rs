@@ -275,11 +275,7 @@ impl Sessions {
 
 /// Tells readers that the user's devices changed.
 pub(super) fn publish_device_list(batch: &mut Batch, user_id: &OwnedUserId) {
-    let offset = batch.publish(Change::DeviceList { user: user_id.clone() });
-    let user_id = user_id.clone();
-    batch.at_position(move |first, batch| {
-        batch.put(&tables::DEVICE_LIST_CHANGES, &user_id, &(first + offset));
-    });
+    batch.publish(Change::DeviceList { user: user_id.clone() });
 }
 
 /// Takes all tokens from a device. Answers the access tokens among them.

@@ -14,7 +14,7 @@ use ruma::{
 };
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Room, RoomError, Rooms, event::Event};
+use super::{Room, RoomError, Rooms, draft::raw, event::Event};
 use crate::users::Requester;
 
 /// For whom an event is written, and how.
@@ -151,8 +151,4 @@ impl Rooms {
 
 fn parse(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_default()
-}
-
-fn raw(value: &Value) -> Box<RawValue> {
-    serde_json::value::to_raw_value(value).expect("a JSON value serialises")
 }

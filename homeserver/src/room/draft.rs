@@ -76,8 +76,7 @@ impl Draft {
         state_key: impl Into<String>,
         content: &impl Serialize,
     ) -> Self {
-        let content = serde_json::value::to_raw_value(content).expect("our own types serialise");
-        Self::state(sender, kind, state_key, content)
+        Self::state(sender, kind, state_key, raw(content))
     }
 }
 
@@ -155,6 +154,11 @@ impl From<JsonError> for DraftError {
             other => Self::Signing(other.to_string()),
         }
     }
+}
+
+/// Content that we made ourselves, as JSON.
+pub fn raw(content: &impl Serialize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(content).expect("our own types serialise")
 }
 
 /// A JSON object as canonical JSON: no floats, no integers beyond 2^53.

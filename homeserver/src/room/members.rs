@@ -138,11 +138,6 @@ impl Rooms {
         *room.local_joined.write() = Some(Arc::clone(&users));
         Ok(users)
     }
-
-    /// As [`Self::local_joined`], if it is in memory.
-    pub fn known_local_joined(&self, room: &Room) -> Option<Arc<UserSet>> {
-        room.local_joined.read().clone()
-    }
 }
 
 impl Room {

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Room, RoomError, Rooms,
-    draft::{Draft, canonical_object},
+    draft::{Draft, canonical_object, raw},
     persist::{RoomWriter, SendError},
 };
 
@@ -187,7 +187,7 @@ impl Rooms {
             if let Some(via) = via {
                 content.insert(AUTHORISED_VIA.to_owned(), via.to_string().into());
             }
-            draft.content = serde_json::value::to_raw_value(&content).expect("JSON serialises");
+            draft.content = raw(&content);
         }
         Ok(draft)
     }
@@ -324,7 +324,7 @@ async fn keep_fields(rooms: &Rooms, room: &Room, mut draft: Draft) -> Result<Dra
     content.remove(AUTHORISED_VIA);
     content.remove("reason");
     content.insert("membership".into(), MembershipState::Join.as_str().into());
-    draft.content = serde_json::value::to_raw_value(&content).expect("JSON serialises");
+    draft.content = raw(&content);
     Ok(draft)
 }
 

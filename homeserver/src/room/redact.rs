@@ -6,7 +6,7 @@ use ruma::{OwnedEventId, UserId};
 use serde_json::{Map, Value};
 
 use super::{
-    draft::{Draft, DraftError},
+    draft::{Draft, DraftError, raw},
     event::Event,
     persist::{RoomWriter, SendError},
 };
@@ -49,6 +49,6 @@ fn take_redacts(draft: &mut Draft) -> Result<(), DraftError> {
             .map_err(|error| malformed(format!("redacts: {error}")))?;
         draft.redacts = Some(event_id);
     }
-    draft.content = serde_json::value::to_raw_value(&content).expect("JSON serialises");
+    draft.content = raw(&content);
     Ok(())
 }

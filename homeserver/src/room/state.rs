@@ -142,8 +142,6 @@ impl Rooms {
         *next += 1;
         let name = (room.number, kind.to_string(), state_key.to_owned());
         batch.put(&tables::STATE_KEYS, &name, &index);
-        let pair = kith_store::Json((name.1, name.2));
-        batch.put(&tables::STATE_KEY_NAMES, &(room.number, index), &pair);
         Ok(index)
     }
 

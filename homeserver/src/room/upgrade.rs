@@ -16,7 +16,7 @@ use super::{
     Room, RoomError, Rooms,
     create::{CreateError, NewRoom, Preset, SUPPORTED_VERSIONS, raise_tombstone},
     directory::publish,
-    draft::Draft,
+    draft::{Draft, raw},
     persist::SendError,
 };
 
@@ -67,9 +67,9 @@ impl Rooms {
             let highest = levels.as_ref().map_or(CREATOR, highest);
             first_levels.insert("users".into(), json!({ user_id.as_str(): highest }));
         }
-        initial_state.extend(levels.map(|levels| {
-            (StateEventType::RoomPowerLevels, String::new(), raw(&Value::Object(levels)))
-        }));
+        initial_state.extend(
+            levels.map(|levels| (StateEventType::RoomPowerLevels, String::new(), raw(&levels))),
+        );
         let published = self.is_published(old).await.map_err(RoomError::from)?;
         let new = NewRoom {
             creator: user_id.to_owned(),
@@ -255,8 +255,4 @@ fn to_integers(value: &mut Value) {
         Value::Object(fields) => fields.values_mut().for_each(to_integers),
         _ => {}
     }
-}
-
-fn raw(value: &Value) -> Box<RawValue> {
-    serde_json::value::to_raw_value(value).expect("a JSON value serialises")
 }

@@ -51,7 +51,7 @@ impl Sync {
             Change::DeviceList { user } => {
                 changes.device_lists.insert(user.clone());
             }
-            Change::ToDevice { .. } | Change::Membership { .. } | Change::Profile { .. } => {}
+            Change::Membership { .. } | Change::Profile { .. } => {}
         };
         match self.store.stream().since(since) {
             Some(published) => {

@@ -18,18 +18,17 @@ use ruma::{
     events::{AnySyncStateEvent, StateEventType, TimelineEventType, room::member::MembershipState},
     serde::Raw,
 };
-use serde_json::json;
 
 use super::{
     Sync,
     changes::Changes,
-    v3::{Asked, account_data_event, raw},
+    v3::{Asked, account_data_event},
 };
 use crate::{
     push::unread::{Count, Counts, MAIN},
-    receipts::receipt_content,
     room::{
-        Room, RoomError, client_event::Viewer, event::Event, event_filter, visibility::Visibility,
+        Room, RoomError, client_event::Viewer, event::Event, event_filter, history::TimelineToken,
+        timeline::Direction, visibility::Visibility,
     },
 };
 
@@ -45,7 +44,7 @@ struct Found {
     events: Vec<Arc<Event>>,
     limited: bool,
     /// Where the events before these begin.
-    prev_batch: i64,
+    prev_batch: TimelineToken,
 }
 
 /// Which stretch of a room's history one answer covers.
@@ -149,7 +148,8 @@ impl Sync {
         let filter = &asked.request.filter.room.timeline;
         let limit = limit(filter);
         let upto = stretch.upto.cast_signed();
-        let mut found = Found { events: Vec::new(), limited: false, prev_batch: upto };
+        let mut found =
+            Found { events: Vec::new(), limited: false, prev_batch: TimelineToken(upto) };
         if !event_filter::wants_room(filter, &room.room_id) {
             return Ok(found);
         }
@@ -182,7 +182,7 @@ impl Sync {
                 if self.wanted(asked, &event, visibility.as_mut()).await? {
                     found.events.push(event);
                 }
-                found.prev_batch = position - 1;
+                found.prev_batch = TimelineToken::beyond(position, Direction::Backward);
             }
             if last {
                 break;
@@ -327,7 +327,7 @@ impl Sync {
             timeline.events.push(self.client_event(asked, room, event, Some(membership)).await?);
         }
         timeline.limited = found.limited;
-        timeline.prev_batch = Some(format!("t{}", found.prev_batch));
+        timeline.prev_batch = Some(found.prev_batch.to_string());
         Ok(timeline)
     }
 
@@ -360,51 +360,6 @@ impl Sync {
                 && event_filter::matches_names(filter, kind, None)
             {
                 joined.account_data.events.push(account_data_event(kind, &row.content));
-            }
-        }
-        Ok(())
-    }
-
-    async fn add_ephemeral(
-        &self,
-        asked: &Asked<'_>,
-        room: &Room,
-        known: bool,
-        changes: &Changes,
-        joined: &mut JoinedRoom,
-    ) -> Result<(), RoomError> {
-        let filter = &asked.request.filter.room.ephemeral;
-        if !event_filter::wants_room(filter, &room.room_id) {
-            return Ok(());
-        }
-        if event_filter::matches_names(filter, "m.typing", None) {
-            let since = if known { asked.since.ephemeral } else { 0 };
-            if let Some(mut users) = self.typing.since(room.number, since)
-                && (known || !users.is_empty())
-            {
-                users.retain(|user_id| !asked.ignored.contains(user_id));
-                let event = json!({ "type": "m.typing", "content": { "user_ids": users } });
-                joined.ephemeral.events.push(raw(&event));
-            }
-        }
-        if event_filter::matches_names(filter, "m.receipt", None) {
-            let since = if known { asked.since.position } else { 0 };
-            let mut rows = Vec::new();
-            if !known || changes.everything {
-                rows = self.receipts.of_room(room.number).await?;
-            } else {
-                let moved = changes.receipts.iter().filter(|(number, _)| *number == room.number);
-                let users: BTreeSet<&OwnedUserId> = moved.map(|(_, user_id)| user_id).collect();
-                for user_id in users {
-                    let row = self.receipts.get(room.number, user_id).await?;
-                    rows.push((user_id.clone(), row));
-                }
-            }
-            rows.retain(|(user_id, _)| !asked.ignored.contains(user_id));
-            let content = receipt_content(&rows, &asked.requester.user_id, since);
-            if !content.is_empty() {
-                let event = json!({ "type": "m.receipt", "content": content });
-                joined.ephemeral.events.push(raw(&event));
             }
         }
         Ok(())

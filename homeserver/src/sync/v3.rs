@@ -15,13 +15,13 @@ use ruma::{
     presence::PresenceState,
     serde::Raw,
 };
-use serde_json::{Value, json, value::to_raw_value};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Sync, SyncToken, changes::Changes};
 use crate::{
     account_data::GLOBAL,
-    room::{Room, RoomError, event_filter, members::Memberships},
+    room::{Room, RoomError, draft, event_filter, members::Memberships},
     users::Requester,
 };
 
@@ -332,7 +332,7 @@ pub(super) fn account_data_event<T>(kind: &str, content: &Value) -> Raw<T> {
 }
 
 pub(super) fn raw<T>(value: &Value) -> Raw<T> {
-    Raw::from_json(to_raw_value(value).expect("a JSON value serialises"))
+    Raw::from_json(draft::raw(value))
 }
 
 fn wants(filter: &Filter, kind: &str) -> bool {

@@ -84,7 +84,7 @@ async fn commit_event(store: &Store, room: u32, index: u32) {
     batch.put(&tables::ROOM_HEADS, &room, &head);
     batch.put(&tables::TRANSACTION_IDS, &(sender.clone(), device, index.to_string()), &event_id);
     batch.put(&tables::RELATIONS, &(room, index / 2, index), &"m.thread".to_owned());
-    batch.put(&tables::DEVICE_LIST_CHANGES, &sender, &u64::from(index));
+    batch.put(&tables::REGISTRATION_TOKEN_USES, &sender.to_string(), &u64::from(index));
     batch.publish(Change::Event { room, index });
     batch.at_position(move |position, batch| {
         batch.put(&tables::EVENTS, &(room, index), &EventRow { position, ..row });

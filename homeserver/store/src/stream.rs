@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::RwLock;
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -25,9 +25,6 @@ pub enum Change {
     /// A user's devices or their keys changed.
     #[serde(rename = "d")]
     DeviceList { user: OwnedUserId },
-    /// A message waits for a device.
-    #[serde(rename = "t")]
-    ToDevice { user: OwnedUserId, device: OwnedDeviceId },
     /// A user was invited to, knocked on or left a room without being in its timeline's audience;
     /// also when they forget a room.
     #[serde(rename = "m")]

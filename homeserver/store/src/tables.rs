@@ -29,7 +29,6 @@ pub const ALL: &[&dyn AnyTable] = &[
     &EVENT_IDS,
     &TIMELINE,
     &STATE_KEYS,
-    &STATE_KEY_NAMES,
     &SNAPSHOT_NODES,
     &MEMBERS,
     &MEMBERSHIPS,
@@ -50,7 +49,6 @@ pub const ALL: &[&dyn AnyTable] = &[
     &ACCOUNT_DATA,
     &FILTERS,
     &RECEIPTS,
-    &DEVICE_LIST_CHANGES,
 ];
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::RoomNumber;
 use crate::{Json, StreamPosition, Table};
 
-/// Local accounts. Written by `users::accounts`.
+/// Local accounts. Written by `users`: `registration` makes a row, `accounts` changes it.
 pub const USERS: Table<OwnedUserId, Json<UserRow>> = Table::new(0x40, "users");
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +123,3 @@ pub struct ReceiptRow {
     /// Where the event stands in the room's timeline.
     pub event_position: i64,
 }
-
-/// When a user's devices or their keys last changed. Written by `devices`.
-pub const DEVICE_LIST_CHANGES: Table<OwnedUserId, u64> = Table::new(0x63, "device_list_changes");

@@ -143,10 +143,6 @@ pub const TIMELINE: Table<(RoomNumber, i64), EventIndex> = Table::new(0x25, "tim
 pub const STATE_KEYS: Table<(RoomNumber, String, String), StateKeyIndex> =
     Table::new(0x26, "state_keys");
 
-/// The way back from an index to its (type, state key).
-pub const STATE_KEY_NAMES: Table<(RoomNumber, StateKeyIndex), Json<(String, String)>> =
-    Table::new(0x27, "state_key_names");
-
 /// Nodes of the state snapshots; see `kith_store::snapshot`, their only writer.
 pub const SNAPSHOT_NODES: Table<(RoomNumber, SnapshotId), Bytes> =
     Table::new(0x28, "snapshot_nodes");
@@ -191,7 +187,7 @@ pub const RELATIONS: Table<(RoomNumber, EventIndex, EventIndex), String> =
 pub const TRANSACTION_IDS: Table<(OwnedUserId, OwnedDeviceId, String), OwnedEventId> =
     Table::new(0x2c, "transaction_ids");
 
-/// Room aliases of this server. Written by `room::directory`.
+/// Room aliases of this server. Written by `room::alias`.
 pub const ALIASES: Table<OwnedRoomAliasId, Json<AliasRow>> = Table::new(0x2d, "aliases");
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,7 +196,7 @@ pub struct AliasRow {
     pub creator: OwnedUserId,
 }
 
-/// - Key: the room, its alias. Written by `room::directory`.
+/// - Key: the room, its alias. Written by `room::alias`.
 pub const ROOM_ALIASES: Table<(OwnedRoomId, OwnedRoomAliasId), ()> =
     Table::new(0x2e, "room_aliases");
 
