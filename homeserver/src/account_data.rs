@@ -138,4 +138,23 @@ impl AccountData {
         });
         self.store.commit(batch).await
     }
+
+    /// Deletes everything that the user keeps.
+    pub async fn clear(&self, user_id: &UserId) -> Result<(), kith_store::Error> {
+        let _guard = self.locks.lock(user_id.to_owned()).await;
+        let user = user_id.to_owned();
+        let mut batch = Batch::new();
+        for (room, kind) in self.all(user_id).await?.keys() {
+            batch.delete(&tables::ACCOUNT_DATA, &(user.clone(), *room, kind.clone()));
+        }
+        batch.publish(Change::AccountData { user: user.clone(), room: None });
+        let known = Arc::clone(&self.known);
+        batch.on_commit(move |_| {
+            let mut known = known.lock();
+            known.changes += 1;
+            known.users.remove(&user);
+        });
+        self.store.commit(batch).await?;
+        Ok(())
+    }
 }

@@ -122,6 +122,10 @@ impl App {
     pub async fn deactivate(&self, user_id: &UserId, erase: bool) -> Result<(), SendError> {
         // Before the account is closed, so that a request that is cut off can be repeated.
         self.rooms.leave_all(user_id).await?;
+        if erase {
+            self.rooms.erase(user_id).await?;
+            self.account_data.clear(user_id).await?;
+        }
         self.users.deactivate(user_id, erase).await?;
         self.sessions.delete_all_but(user_id, None).await?;
         // Another device may have joined a room meanwhile.

@@ -10,6 +10,7 @@ pub mod client_event;
 pub mod create;
 pub mod directory;
 pub mod draft;
+mod erasure;
 pub mod event;
 pub mod event_filter;
 pub mod history;
@@ -45,7 +46,7 @@ use ruma::{EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::Room
 
 pub use self::persist::{RoomWriter, SendError};
 use self::{
-    directory::Listings, event::Event, in_flight::InFlight, members::Members, persist::WriterState,
+    directory::Listings, erasure::Erased, event::Event, in_flight::InFlight, members::Members, persist::WriterState,
 };
 use crate::team::Team;
 
@@ -69,6 +70,7 @@ struct Inner {
     newest_room: AtomicU64,
     transactions_in_flight: InFlight,
     listings: Listings,
+    erased: Erased,
 }
 
 /// How many rooms may stay in memory before those that nobody uses are dropped.
@@ -121,6 +123,7 @@ impl Rooms {
     pub async fn open(team: Team, store: Store) -> Result<Self, kith_store::Error> {
         let newest = store.scan(&tables::ROOMS, Scan::all().reverse().limit(1)).await?;
         let next_room = newest.first().map_or(1, |(number, _)| number + 1);
+        let erased = Erased::load(&store).await?;
         let cache = &team.config().cache;
         let snapshots = Snapshots::new(store.clone(), team.snapshot_key(), cache.state);
         let events = Cache::with_weighter(
@@ -142,6 +145,7 @@ impl Rooms {
             newest_room: AtomicU64::new(0),
             transactions_in_flight: InFlight::default(),
             listings: Listings::default(),
+            erased,
         })))
     }
 

@@ -106,6 +106,8 @@ impl Rooms {
         viewer: Viewer<'_>,
         membership: Option<MembershipState>,
     ) -> Result<Raw<T>, RoomError> {
+        let hidden = self.erased_copy(room, event, &viewer.requester.user_id).await?;
+        let event = hidden.as_ref().unwrap_or(event);
         let mut unsigned = Map::new();
         let now = MilliSecondsSinceUnixEpoch::now().get();
         let age = i64::from(now) - i64::from(event.origin_server_ts.get());

@@ -157,16 +157,24 @@ impl Event {
         Relation::of(&self.content)
     }
 
-    /// The same event without what a redaction removes.
+    /// The same event after this redaction.
     pub(super) fn redacted(
         &self,
         rules: &RedactionRules,
         redaction: EventIndex,
     ) -> Result<Self, String> {
+        self.pruned(rules, Standing { redacted_by: Some(redaction), ..self.standing })
+    }
+
+    /// The same event without what a redaction removes.
+    pub(super) fn pruned(
+        &self,
+        rules: &RedactionRules,
+        standing: Standing,
+    ) -> Result<Self, String> {
         let mut pdu: CanonicalJsonObject =
             serde_json::from_str(self.pdu.get()).map_err(|error| error.to_string())?;
         redact_in_place(&mut pdu, rules, None).map_err(|error| error.to_string())?;
-        let standing = Standing { redacted_by: Some(redaction), ..self.standing };
         let event = Self::from_pdu(self.event_id.clone(), self.room_id.clone(), &pdu, standing)
             .map_err(|error| error.to_string())?;
         event.set_position(self.position());

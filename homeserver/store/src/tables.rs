@@ -37,6 +37,7 @@ pub const ALL: &[&dyn AnyTable] = &[
     &ALIASES,
     &ROOM_ALIASES,
     &PUBLISHED_ROOMS,
+    &ERASED_USERS,
     // accounts.rs
     &USERS,
     &PROFILES,

@@ -554,6 +554,29 @@ mod deactivation {
     }
 
     #[tokio::test]
+    async fn an_erased_accounts_messages_are_hidden_from_those_who_come_later() {
+        let mut server = TestServer::durable().await;
+        let alice = server.register("alice").await;
+        let bob = server.register("bob").await;
+        let carol = server.register("carol").await;
+        let room = bob.create_room_from(json!({ "preset": "public_chat", "name": "Garden" })).await;
+        alice.join(&room).await;
+        let event_id = alice.send_text(&room, "my address").await;
+        deactivate(&alice, json!({ "erase": true })).await.ok();
+        server.restart().await;
+        carol.join(&room).await;
+        let path = format!("v3/rooms/{room}/event/{event_id}");
+        assert_eq!(bob.get(&path).await["content"]["body"], "my address");
+        let hidden = carol.get(&path).await.ok();
+        assert_eq!((&hidden["content"], &hidden["sender"]), (&json!({}), &json!(alice.user_id)));
+        let history = carol.get(&format!("v3/rooms/{room}/messages?dir=b&limit=50")).await.ok();
+        assert!(!history.to_string().contains("my address"));
+        assert!(history.to_string().contains("Garden"), "what belongs to the room stays");
+        let sync = carol.get("v3/sync").await.ok();
+        assert!(!sync.to_string().contains("my address"));
+    }
+
+    #[tokio::test]
     async fn refresh_and_login_tokens_of_a_deactivated_account_are_dead() {
         let server = TestServer::start().await;
         let alice = server.register("alice").await;

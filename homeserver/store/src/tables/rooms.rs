@@ -202,3 +202,7 @@ pub const ROOM_ALIASES: Table<(OwnedRoomId, OwnedRoomAliasId), ()> =
 
 /// Rooms listed in this server's room directory. Written by `room::directory`.
 pub const PUBLISHED_ROOMS: Table<RoomNumber, ()> = Table::new(0x2f, "published_rooms");
+
+/// Local accounts that were erased when they were closed. Value: the stream position then.
+/// Written by `room::erasure`.
+pub const ERASED_USERS: Table<OwnedUserId, StreamPosition> = Table::new(0x30, "erased_users");
