@@ -46,7 +46,8 @@ use ruma::{EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::Room
 
 pub use self::persist::{RoomWriter, SendError};
 use self::{
-    directory::Listings, erasure::Erased, event::Event, in_flight::InFlight, members::Members, persist::WriterState,
+    directory::Listings, erasure::Erased, event::Event, in_flight::InFlight, members::Members,
+    persist::WriterState,
 };
 use crate::team::Team;
 
