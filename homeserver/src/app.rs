@@ -11,8 +11,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     account_data::AccountData,
     config::Config,
+    device_memory::DeviceLocks,
     devices::Sessions,
     ephemeral::Serials,
+    keys::Keys,
     media::Media,
     predecessor::RoomSettings,
     presence::Presence,
@@ -22,6 +24,7 @@ use crate::{
     room::{Rooms, SendError},
     sync::{LazyMembers, Sync},
     team::{Team, TeamError},
+    to_device::ToDevice,
     typing::Typing,
     users::{Directory, Interactive, Nonces, Profiles, Users},
     waiters::Waiters,
@@ -38,6 +41,8 @@ pub struct App {
     pub directory: Directory,
     pub interactive: Interactive,
     pub nonces: Nonces,
+    pub keys: Keys,
+    pub to_device: ToDevice,
     pub sessions: Sessions,
     pub account_data: AccountData,
     pub media: Media,
@@ -63,7 +68,12 @@ impl App {
         let profiles = Profiles::new(store.clone());
         let directory = Directory::new(team.clone(), store.clone());
         let interactive = Interactive::default();
-        let sessions = Sessions::new(store.clone(), team.config().sessions.access_token_lifetime);
+        let locks = DeviceLocks::default();
+        let keys = Keys::new(team.clone(), store.clone(), locks.clone());
+        let to_device = ToDevice::new(team.clone(), store.clone(), locks.clone());
+        let lifetime = team.config().sessions.access_token_lifetime;
+        let sessions =
+            Sessions::new(store.clone(), locks, keys.clone(), to_device.clone(), lifetime);
         let account_data = AccountData::new(store.clone());
         let folder = team.config().data_dir.join("media").join(store.team().to_string());
         let media = Media::new(team.clone(), MediaStore::folder(&folder)?);
@@ -79,6 +89,8 @@ impl App {
             team: team.clone(),
             store: store.clone(),
             rooms: rooms.clone(),
+            keys: keys.clone(),
+            to_device: to_device.clone(),
             account_data: account_data.clone(),
             receipts: receipts.clone(),
             typing: typing.clone(),
@@ -97,6 +109,8 @@ impl App {
             directory,
             interactive,
             nonces: Nonces::default(),
+            keys,
+            to_device,
             sessions,
             account_data,
             media,

@@ -12,6 +12,9 @@ pub mod cache;
 pub mod rate_limit;
 
 pub mod users;
+pub mod device_memory;
+pub mod keys;
+pub mod to_device;
 pub mod devices;
 pub mod account_data;
 pub mod media;

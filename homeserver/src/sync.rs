@@ -6,6 +6,7 @@ pub mod token;
 pub mod v3;
 mod changes;
 pub mod filter;
+mod e2ee;
 mod ephemeral;
 mod joined;
 mod lazy_members;
@@ -20,11 +21,13 @@ pub use self::{filter::FilterError, lazy_members::LazyMembers, token::SyncToken}
 use crate::{
     account_data::AccountData,
     ephemeral::Serials,
+    keys::Keys,
     presence::Presence,
     push::unread::Unread,
     receipts::Receipts,
     room::{RoomError, Rooms},
     team::Team,
+    to_device::ToDevice,
     typing::Typing,
     waiters::Waiters,
 };
@@ -35,6 +38,8 @@ pub struct Sync {
     pub team: Team,
     pub store: Store,
     pub rooms: Rooms,
+    pub keys: Keys,
+    pub to_device: ToDevice,
     pub account_data: AccountData,
     pub receipts: Receipts,
     pub typing: Typing,
@@ -48,7 +53,8 @@ pub struct Sync {
 impl Sync {
     /// Where everything stands now.
     fn now(&self) -> SyncToken {
-        SyncToken { position: self.store.stream().position(), ephemeral: self.serials.current() }
+        let position = self.store.stream().position();
+        SyncToken { position, ephemeral: self.serials.current(), to_device: position }
     }
 
     /// Waits for a wake; `false` when the time is up or the server stops.
@@ -112,6 +118,9 @@ impl Sync {
             }
             Change::AccountData { user, .. }
             | Change::Membership { user, .. }
+            | Change::ToDevice { user, .. }
+            | Change::Keys { user, .. }
+            | Change::Signature { by: user, .. }
             | Change::Profile { user } => self.waiters.wake(user),
         }
         Ok(())

@@ -103,6 +103,28 @@ impl Sync {
         Events(&self.json["presence"]["events"])
     }
 
+    /// Messages to this device.
+    pub fn to_device(&self) -> Events<'_> {
+        Events(&self.json["to_device"]["events"])
+    }
+
+    /// Users under `device_lists.changed`.
+    pub fn changed_devices(&self) -> Vec<&str> {
+        self.device_list("changed")
+    }
+
+    /// Users under `device_lists.left`.
+    pub fn left_devices(&self) -> Vec<&str> {
+        self.device_list("left")
+    }
+
+    fn device_list(&self, which: &str) -> Vec<&str> {
+        let users = self.json["device_lists"][which].as_array().into_iter().flatten();
+        let mut users: Vec<_> = users.filter_map(|user| user.as_str()).collect();
+        users.sort_unstable();
+        users
+    }
+
     fn room(&self, room: &str) -> &Value {
         let joined = self.joined(room);
         if joined.is_null() { self.left(room) } else { joined }

@@ -24,6 +24,7 @@ pub mod session;
 pub mod state;
 pub mod sync;
 pub mod tag;
+pub mod to_device;
 pub mod typing;
 pub mod user_directory;
 
@@ -90,6 +91,7 @@ pub fn router(router: Router) -> Router {
         .endpoint(tag::create_tag)
         .endpoint(tag::delete_tag)
         .endpoint(tag::get_tags)
+        .endpoint(to_device::send_event_to_device)
         .endpoint(typing::create_typing_event)
         .endpoint(user_directory::search_users)
 }

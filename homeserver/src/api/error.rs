@@ -17,6 +17,7 @@ use crate::{
         draft::DraftError, history,
     },
     sync::FilterError,
+    to_device::ToDeviceError,
     users::{AccountError, ProfileError, RegistrationError, UsernameError},
 };
 
@@ -253,6 +254,19 @@ impl From<FilterError> for ApiError {
 impl From<DeviceError> for ApiError {
     fn from(error: DeviceError) -> Self {
         Self::invalid_param(error.to_string())
+    }
+}
+
+impl From<ToDeviceError> for ApiError {
+    fn from(error: ToDeviceError) -> Self {
+        match error {
+            ToDeviceError::NotAnObject => Self::bad_json(error.to_string()),
+            ToDeviceError::TooLarge => Self::too_large(),
+            ToDeviceError::EventType | ToDeviceError::TooMany => {
+                Self::invalid_param(error.to_string())
+            }
+            ToDeviceError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -8,10 +8,8 @@ use kith_store::{
 };
 use ruma::{DeviceId, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedUserId, UserId};
 
-use super::{
-    Sessions,
-    sessions::{drop_tokens, publish_device_list},
-};
+use super::{Sessions, sessions::drop_tokens};
+use crate::keys::publish_device_list;
 
 /// The longest display name of a device, in bytes.
 const DISPLAY_NAME: usize = 1024;
@@ -87,7 +85,7 @@ impl Sessions {
         Ok(true)
     }
 
-    /// Signs devices out and forgets them. Those that are not there are passed over.
+    /// Signs devices out and forgets them, their keys and what waits for them. Those that are not there are passed over.
     pub async fn delete(
         &self,
         user_id: &UserId,
@@ -129,8 +127,10 @@ impl Sessions {
         for (key, mut row) in rows {
             tokens.extend(drop_tokens(&mut batch, &mut row));
             batch.delete(&tables::DEVICES, &key);
+            self.keys().forget_device(&mut batch, &key).await?;
+            self.to_device().forget(&mut batch, &key).await?;
         }
-        publish_device_list(&mut batch, &user_id.to_owned());
+        publish_device_list(&mut batch, user_id);
         self.store().commit(batch).await?;
         self.forget(&tokens);
         Ok(())

@@ -9,7 +9,7 @@ use std::{
 };
 
 use kith_store::{
-    Batch, Change, Json, Store,
+    Batch, Json, Store,
     tables::{self, DeviceRow, TokenRow},
 };
 use quick_cache::sync::Cache;
@@ -17,7 +17,13 @@ use ruma::{MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedUserId, UInt, UserId}
 use sha2::{Digest, Sha256};
 
 use super::last_seen::LastSeen;
-use crate::{locks::KeyedLocks, random::random_string, users::Requester};
+use crate::{
+    device_memory::DeviceLocks,
+    keys::{Keys, publish_device_list},
+    random::random_string,
+    to_device::ToDevice,
+    users::Requester,
+};
 
 /// How many signed-in devices are remembered; others are looked up in the store.
 const CACHED_SESSIONS: usize = 10_000;
@@ -44,8 +50,9 @@ struct Inner {
     /// How often sessions were ended or changed: whoever looked one up meanwhile must not remember
     /// what they found.
     ended: AtomicU64,
-    /// Held while a user's devices are changed.
-    locks: KeyedLocks<OwnedUserId>,
+    locks: DeviceLocks,
+    keys: Keys,
+    to_device: ToDevice,
     last_seen: LastSeen,
 }
 
@@ -76,14 +83,22 @@ pub struct NewSession {
 }
 
 impl Sessions {
-    pub fn new(store: Store, access_token_lifetime: Duration) -> Self {
+    pub fn new(
+        store: Store,
+        locks: DeviceLocks,
+        keys: Keys,
+        to_device: ToDevice,
+        access_token_lifetime: Duration,
+    ) -> Self {
         Self(Arc::new(Inner {
             last_seen: LastSeen::default(),
             store,
             lifetime: access_token_lifetime,
             known: crate::cache::of_at_most(CACHED_SESSIONS),
             ended: AtomicU64::new(0),
-            locks: KeyedLocks::default(),
+            locks,
+            keys,
+            to_device,
         }))
     }
 
@@ -264,18 +279,21 @@ impl Sessions {
         &self.0.store
     }
 
-    pub(super) fn locks(&self) -> &KeyedLocks<OwnedUserId> {
+    pub(super) fn locks(&self) -> &DeviceLocks {
         &self.0.locks
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    pub(super) fn to_device(&self) -> &ToDevice {
+        &self.0.to_device
     }
 
     pub(super) fn last_seen(&self) -> &LastSeen {
         &self.0.last_seen
     }
-}
-
-/// Tells readers that the user's devices changed.
-pub(super) fn publish_device_list(batch: &mut Batch, user_id: &OwnedUserId) {
-    batch.publish(Change::DeviceList { user: user_id.clone() });
 }
 
 /// Takes all tokens from a device. Answers the access tokens among them.

@@ -6,7 +6,7 @@ use kith_store::{
     Change, Json, Scan, StreamPosition,
     tables::{self, EventIndex, RoomNumber},
 };
-use ruma::{OwnedUserId, UserId};
+use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 
 use super::Sync;
 use crate::room::members::Memberships;
@@ -24,6 +24,8 @@ pub(super) struct Changes {
     pub account_data: bool,
     /// Users whose device lists changed; whether the user cares is still to be asked.
     pub device_lists: HashSet<OwnedUserId>,
+    /// The user's devices of which one-time keys were claimed or uploaded.
+    pub keys: HashSet<OwnedDeviceId>,
     /// The client is too far behind to be told change by change: look at everything.
     pub everything: bool,
 }
@@ -51,6 +53,18 @@ impl Sync {
             Change::DeviceList { user } => {
                 changes.device_lists.insert(user.clone());
             }
+            Change::Signature { by, on } => {
+                if by == user_id {
+                    changes.device_lists.insert(on.clone());
+                }
+            }
+            Change::Keys { user, device } => {
+                if user == user_id {
+                    changes.keys.insert(device.clone());
+                }
+            }
+            // What waits for a device is known without the log.
+            Change::ToDevice { .. } => {}
             Change::Membership { .. } | Change::Profile { .. } => {}
         };
         match self.store.stream().since(since) {

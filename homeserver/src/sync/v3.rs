@@ -60,23 +60,25 @@ impl Sync {
         let at_once = request.since.is_none() || request.full_state;
         let longest = self.team.config().limits.sync_wait;
         let deadline = Instant::now() + request.timeout.min(longest);
+        self.acknowledge(requester, request.since).await?;
         let waiting = self.waiters.wait(&requester.user_id);
         loop {
             let mut notified = pin!(waiting.notified());
             notified.as_mut().enable();
-            let response = self.answer(requester, &request).await?;
-            let over = at_once || !is_empty(&response) || deadline <= Instant::now();
+            let (response, news) = self.answer(requester, &request).await?;
+            let over = at_once || news || deadline <= Instant::now();
             if over || !self.woken(notified, deadline).await {
                 return Ok(response);
             }
         }
     }
 
+    /// The answer as of now, and whether it is worth being sent.
     async fn answer(
         &self,
         requester: &Requester,
         request: &SyncRequest,
-    ) -> Result<Response, RoomError> {
+    ) -> Result<(Response, bool), RoomError> {
         let user_id = &requester.user_id;
         let upto = self.now();
         let since = request.since.unwrap_or_default();
@@ -96,8 +98,9 @@ impl Sync {
             response.account_data.events = self.global_account_data(&asked).await?;
         }
         self.add_presence(&asked, &mut response).await?;
-        self.add_device_lists(&asked, &memberships, &changes, &mut response).await?;
-        Ok(response)
+        let e2ee = self.add_e2ee(&asked, &memberships, &changes, &mut response).await?;
+        let news = e2ee || !is_empty(&response);
+        Ok((response, news))
     }
 
     /// The user's rooms in which something may be new.
@@ -260,53 +263,6 @@ impl Sync {
                     "content": presence.content(),
                 });
                 response.presence.events.push(raw(&event));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whose devices the client should ask for again, and whose it need not follow any more.
-    /// [Spec](https://spec.matrix.org/latest/client-server-api/#tracking-the-device-list-for-a-user)
-    async fn add_device_lists(
-        &self,
-        asked: &Asked<'_>,
-        memberships: &Memberships,
-        changes: &Changes,
-        response: &mut Response,
-    ) -> Result<(), RoomError> {
-        if asked.request.since.is_none() {
-            return Ok(());
-        }
-        let viewer = &asked.requester.user_id;
-        let mut candidates = changes.device_lists.clone();
-        let mut rejoined = BTreeSet::new();
-        for (number, events) in &changes.events {
-            let Some(room) = self.rooms.by_number(*number).await? else { continue };
-            let mine = memberships.get(number);
-            // Everybody in a room that the user entered or left is met or lost.
-            if mine.is_some_and(|row| row.position > asked.since.position) {
-                let members = self.rooms.members().of_room(*number).await?;
-                rejoined.extend(members.into_iter().map(|(user_id, _)| user_id));
-                continue;
-            }
-            for (_, index) in events {
-                let event = self.rooms.event(&room, *index).await?;
-                if event.kind == ruma::events::TimelineEventType::RoomMember
-                    && let Some(Ok(user_id)) = event.state_key.as_deref().map(OwnedUserId::try_from)
-                {
-                    rejoined.insert(user_id);
-                }
-            }
-        }
-        candidates.extend(rejoined.iter().cloned());
-        for user_id in candidates {
-            if user_id == *viewer || self.rooms.members().share_a_room(viewer, &user_id).await? {
-                let own_join = user_id == *viewer && !changes.device_lists.contains(&user_id);
-                if !own_join {
-                    response.device_lists.changed.push(user_id);
-                }
-            } else if rejoined.contains(&user_id) {
-                response.device_lists.left.push(user_id);
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::RwLock;
-use ruma::OwnedUserId;
+use ruma::{OwnedDeviceId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -25,6 +25,15 @@ pub enum Change {
     /// A user's devices or their keys changed.
     #[serde(rename = "d")]
     DeviceList { user: OwnedUserId },
+    /// Somebody's user-signing key signed another user: of interest to the signer alone.
+    #[serde(rename = "g")]
+    Signature { by: OwnedUserId, on: OwnedUserId },
+    /// A message waits for a device.
+    #[serde(rename = "t")]
+    ToDevice { user: OwnedUserId, device: OwnedDeviceId },
+    /// How many one-time keys a device has left, or whether its fallback keys were used.
+    #[serde(rename = "k")]
+    Keys { user: OwnedUserId, device: OwnedDeviceId },
     /// A user was invited to, knocked on or left a room without being in its timeline's audience;
     /// also when they forget a room.
     #[serde(rename = "m")]

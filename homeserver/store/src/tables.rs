@@ -5,10 +5,12 @@
 //! `0x60–0x6f` account data, receipts and filters.
 
 mod accounts;
+mod encryption;
 mod rooms;
 mod system;
 
 pub use accounts::*;
+pub use encryption::*;
 pub use rooms::*;
 pub use system::*;
 
@@ -50,6 +52,16 @@ pub const ALL: &[&dyn AnyTable] = &[
     &ACCOUNT_DATA,
     &FILTERS,
     &RECEIPTS,
+    // encryption.rs
+    &DEVICE_KEYS,
+    &CROSS_SIGNING_KEYS,
+    &USER_SIGNATURES,
+    &ONE_TIME_KEYS,
+    &FALLBACK_KEYS,
+    &CLAIMED_KEYS,
+    &DEVICE_LIST_CHANGES,
+    &TO_DEVICE,
+    &TO_DEVICE_TRANSACTIONS,
 ];
 
 #[cfg(test)]

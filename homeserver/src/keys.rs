@@ -1,0 +1,58 @@
+//! Which public keys did a user's devices upload, and who is given which?
+//! [Spec](https://spec.matrix.org/latest/client-server-api/#end-to-end-encryption)
+
+mod one_time;
+
+use std::sync::Arc;
+
+use kith_store::{
+    Batch, Change, Store,
+    tables::{self, DeviceKey},
+};
+use ruma::UserId;
+
+use self::one_time::OneTimeState;
+pub use self::one_time::{ClaimRequest, Claimed, KeyObjects, OneTimeKeyError, OneTimeKeys};
+use crate::{
+    device_memory::{DeviceLocks, DeviceMemory},
+    team::Team,
+};
+
+/// The keys of one team's users. Cheap to clone.
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+struct Inner {
+    team: Team,
+    store: Store,
+    locks: DeviceLocks,
+    one_time: DeviceMemory<Arc<OneTimeState>>,
+}
+
+impl Keys {
+    pub fn new(team: Team, store: Store, locks: DeviceLocks) -> Self {
+        Self(Arc::new(Inner { team, store, locks, one_time: DeviceMemory::default() }))
+    }
+}
+
+impl Keys {
+    /// Deletes everything that a device uploaded in this batch, which tells readers of the log. Call
+    /// it under the user's lock.
+    pub async fn forget_device(
+        &self,
+        batch: &mut Batch,
+        device: &DeviceKey,
+    ) -> Result<(), kith_store::Error> {
+        batch.delete(&tables::DEVICE_KEYS, device);
+        self.forget_one_time(batch, device).await
+    }
+}
+
+/// Tells readers that something about the user's devices or their cross-signing keys changed.
+pub fn publish_device_list(batch: &mut Batch, user_id: &UserId) {
+    let user = user_id.to_owned();
+    let offset = batch.publish(Change::DeviceList { user: user.clone() });
+    batch.at_position(move |first, batch| {
+        batch.put(&tables::DEVICE_LIST_CHANGES, &user, &(first + offset));
+    });
+}
