@@ -24,6 +24,7 @@ use crate::{
     room::{Rooms, SendError},
     sync::{LazyMembers, Sync},
     team::{Team, TeamError},
+    thread_subscriptions::ThreadSubscriptions,
     to_device::ToDevice,
     typing::Typing,
     users::{Directory, Interactive, Nonces, Profiles, Users},
@@ -47,6 +48,7 @@ pub struct App {
     pub account_data: AccountData,
     pub media: Media,
     pub rooms: Rooms,
+    pub thread_subscriptions: ThreadSubscriptions,
     pub receipts: Receipts,
     pub typing: Typing,
     pub presence: Presence,
@@ -79,6 +81,7 @@ impl App {
         let media = Media::new(team.clone(), MediaStore::folder(&folder)?);
         let rooms = Rooms::open(team.clone(), store.clone()).await?;
         let (serials, waiters) = (Serials::default(), Waiters::default());
+        let thread_subscriptions = ThreadSubscriptions::new(store.clone());
         let receipts = Receipts::new(store.clone());
         let typing = Typing::new(rooms.clone(), serials.clone(), waiters.clone());
         let presence = Presence::new(rooms.clone(), serials.clone(), waiters.clone());
@@ -115,6 +118,7 @@ impl App {
             account_data,
             media,
             rooms,
+            thread_subscriptions,
             receipts,
             typing,
             presence,

@@ -19,6 +19,7 @@ pub mod devices;
 pub mod account_data;
 pub mod media;
 pub mod room;
+pub mod thread_subscriptions;
 pub mod waiters;
 pub mod ephemeral;
 pub mod typing;

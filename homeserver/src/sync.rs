@@ -121,7 +121,8 @@ impl Sync {
             | Change::ToDevice { user, .. }
             | Change::Keys { user, .. }
             | Change::Signature { by: user, .. }
-            | Change::Profile { user } => self.waiters.wake(user),
+            | Change::Profile { user }
+            | Change::ThreadSubscription { user, .. } => self.waiters.wake(user),
         }
         Ok(())
     }

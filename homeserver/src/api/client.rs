@@ -25,6 +25,7 @@ pub mod state;
 pub mod sync;
 pub mod tag;
 pub mod to_device;
+pub mod threads;
 pub mod typing;
 pub mod user_directory;
 
@@ -33,7 +34,7 @@ use axum::Router;
 use super::incoming::RouterExt;
 
 pub fn router(router: Router) -> Router {
-    let router = media::add_streams(rooms(router));
+    let router = media::add_streams(threads::add_stable_paths(rooms(router)));
     router
         .endpoint(account::change_password)
         .endpoint(account::check_registration_token_validity)
@@ -126,6 +127,10 @@ fn rooms(router: Router) -> Router {
         .endpoint(membership::get_member_events)
         .endpoint(message::send_message_event)
         .endpoint(redact::redact_event)
+        .endpoint(threads::get_thread_subscription)
+        .endpoint(threads::get_thread_subscriptions_changes)
+        .endpoint(threads::subscribe_thread)
+        .endpoint(threads::unsubscribe_thread)
         .endpoint(state::get_state_events);
     state_by_key(router)
 }

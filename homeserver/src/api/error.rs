@@ -17,6 +17,7 @@ use crate::{
         draft::DraftError, history,
     },
     sync::FilterError,
+    thread_subscriptions::SubscriptionError,
     to_device::ToDeviceError,
     users::{AccountError, ProfileError, RegistrationError, UsernameError},
 };
@@ -370,6 +371,25 @@ impl From<SendError> for ApiError {
             SendError::NotForGuests => Self::guest_access_forbidden(),
             SendError::Draft(error) => error.into(),
             SendError::Room(error) => error.into(),
+        }
+    }
+}
+
+impl From<SubscriptionError> for ApiError {
+    fn from(error: SubscriptionError) -> Self {
+        match error {
+            SubscriptionError::NotInThread => Self::new(
+                StatusCode::BAD_REQUEST,
+                "IO.ELEMENT.MSC4306.M_NOT_IN_THREAD",
+                error.to_string(),
+            ),
+            SubscriptionError::ConflictingUnsubscription => Self::new(
+                StatusCode::CONFLICT,
+                "IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION",
+                error.to_string(),
+            ),
+            SubscriptionError::TooMany => Self::too_large(),
+            SubscriptionError::Store(error) => error.into(),
         }
     }
 }

@@ -172,9 +172,5 @@ async fn count(
 
 /// The root of the event's thread, or [`MAIN`].
 pub fn thread_of(event: &Event) -> String {
-    let relation = event.relation();
-    let thread = relation.filter(|relation| relation.rel_type.as_deref() == Some("m.thread"));
-    thread
-        .and_then(|relation| relation.event_id)
-        .map_or_else(|| MAIN.to_owned(), |event_id| event_id.to_string())
+    event.thread_root().map_or_else(|| MAIN.to_owned(), ToString::to_string)
 }

@@ -39,6 +39,8 @@ pub struct Event {
     pub standing: Standing,
     /// The device that sent the event, and the transaction ID it used.
     pub sent_by: Option<SentBy>,
+    /// What the content says in `m.relates_to`, in a form that the specification knows.
+    relation: Option<Box<Relation>>,
     position: AtomicU64,
     pub(super) client_json: OnceLock<Arc<str>>,
     pub(super) flattened: OnceLock<Box<FlattenedJson>>,
@@ -108,6 +110,7 @@ impl Event {
             }
             _ => None,
         };
+        let relation = Relation::of(&fields.content).map(Box::new);
         Ok(Self {
             event_id,
             room_id,
@@ -123,6 +126,7 @@ impl Event {
             pdu,
             standing,
             sent_by,
+            relation,
             position: AtomicU64::new(0),
             client_json: OnceLock::new(),
             flattened: OnceLock::new(),
@@ -153,8 +157,25 @@ impl Event {
     }
 
     /// What the event relates to, if its content says so in a form that the specification knows.
-    pub fn relation(&self) -> Option<Relation> {
-        Relation::of(&self.content)
+    pub fn relation(&self) -> Option<&Relation> {
+        self.relation.as_deref()
+    }
+
+    /// The event's parent, if the relation is of this type.
+    pub fn parent(&self, rel_type: &str) -> Option<&OwnedEventId> {
+        let relation = self.relation()?;
+        let same = relation.rel_type.as_deref() == Some(rel_type);
+        relation.event_id.as_ref().filter(|_| same)
+    }
+
+    /// The root of the thread that the event itself says it is in.
+    pub fn thread_root(&self) -> Option<&OwnedEventId> {
+        self.parent(THREAD)
+    }
+
+    /// Whether the event is in a relation with another: no thread begins with it.
+    pub fn is_child(&self) -> bool {
+        self.relation().is_some_and(|relation| relation.rel_type.is_some())
     }
 
     /// The same event after this redaction.
@@ -215,6 +236,12 @@ impl Event {
         Ok(event)
     }
 }
+
+/// Relation types that the server knows.
+pub const ANNOTATION: &str = "m.annotation";
+pub const REFERENCE: &str = "m.reference";
+pub const REPLACE: &str = "m.replace";
+pub const THREAD: &str = "m.thread";
 
 /// `m.relates_to`, as far as the server acts on it.
 #[derive(Debug, Clone, Deserialize)]

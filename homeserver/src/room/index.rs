@@ -118,9 +118,9 @@ async fn related(
     event: &Event,
 ) -> Result<Option<(Arc<Event>, String)>, RoomError> {
     let Some(relation) = event.relation() else { return Ok(None) };
-    let (Some(kind), Some(parent)) = (relation.rel_type, relation.event_id) else {
+    let (Some(kind), Some(parent)) = (&relation.rel_type, &relation.event_id) else {
         return Ok(None);
     };
-    let parent = rooms.event_by_id(room, &parent).await?;
-    Ok(parent.map(|parent| (parent, kind)))
+    let parent = rooms.event_by_id(room, parent).await?;
+    Ok(parent.map(|parent| (parent, kind.clone())))
 }

@@ -12,12 +12,11 @@ use serde_json::value::RawValue;
 use super::{
     Room, Rooms,
     draft::Draft,
-    event::{Relation, SentBy},
+    event::{ANNOTATION, Relation, SentBy},
     persist::SendError,
 };
 use crate::users::Requester;
 
-const ANNOTATION: &str = "m.annotation";
 /// How many relations of an event are looked through for a duplicate.
 const RELATIONS_READ: usize = 1_000;
 
@@ -78,7 +77,7 @@ impl Rooms {
             let other = self.event(room, index).await?;
             if other.sender == draft.sender
                 && other.kind == draft.kind
-                && other.relation().and_then(|relation| relation.key).as_ref() == Some(&key)
+                && other.relation().and_then(|relation| relation.key.as_ref()) == Some(&key)
             {
                 return Err(SendError::DuplicateAnnotation);
             }

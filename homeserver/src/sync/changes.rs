@@ -65,7 +65,9 @@ impl Sync {
             }
             // What waits for a device is known without the log.
             Change::ToDevice { .. } => {}
-            Change::Membership { .. } | Change::Profile { .. } => {}
+            Change::Membership { .. }
+            | Change::Profile { .. }
+            | Change::ThreadSubscription { .. } => {}
         };
         match self.store.stream().since(since) {
             Some(published) => {

@@ -41,6 +41,9 @@ pub enum Change {
     /// A profile changed.
     #[serde(rename = "p")]
     Profile { user: OwnedUserId },
+    /// A user subscribed to a thread of a room, or unsubscribed.
+    #[serde(rename = "s")]
+    ThreadSubscription { user: OwnedUserId, room: u32 },
 }
 
 /// One published change.

@@ -8,11 +8,13 @@ mod accounts;
 mod encryption;
 mod rooms;
 mod system;
+mod threads;
 
 pub use accounts::*;
 pub use encryption::*;
 pub use rooms::*;
 pub use system::*;
+pub use threads::*;
 
 use crate::table::AnyTable;
 
@@ -62,6 +64,9 @@ pub const ALL: &[&dyn AnyTable] = &[
     &DEVICE_LIST_CHANGES,
     &TO_DEVICE,
     &TO_DEVICE_TRANSACTIONS,
+    // threads.rs
+    &THREAD_SUBSCRIPTIONS,
+    &THREAD_SUBSCRIPTION_CHANGES,
 ];
 
 #[cfg(test)]

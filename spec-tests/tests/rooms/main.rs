@@ -8,3 +8,4 @@
 
 mod fan_out;
 mod history_visibility;
+mod thread_subscriptions;

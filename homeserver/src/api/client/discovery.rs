@@ -28,7 +28,8 @@ use crate::{
 };
 
 /// What clients may use under an unstable name.
-const UNSTABLE_FEATURES: [&str; 2] = ["uk.tcpip.msc4133", "uk.timedout.msc4323"];
+const UNSTABLE_FEATURES: [&str; 3] =
+    ["org.matrix.msc4306", "uk.tcpip.msc4133", "uk.timedout.msc4323"];
 
 /// `GET /_matrix/client/versions`
 pub async fn get_supported_versions(
