@@ -1,0 +1,7 @@
+//! Do people who use [matrix-sdk](https://github.com/matrix-org/matrix-rust-sdk), which Element X is
+//! built on, get along with Kith? Real clients of theirs against the real server.
+
+#![recursion_limit = "256"]
+
+mod chat;
+mod person;
