@@ -5,7 +5,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use ruma::{OwnedUserId, UserId, presence::PresenceState};
+use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId, presence::PresenceState};
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
@@ -13,15 +13,19 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     ephemeral::Serials,
     room::{RoomError, Rooms},
+    users::Requester,
     waiters::Waiters,
 };
 
-/// Without a sync for this long a user is offline.
+/// Without a sync for this long a device is forgotten; a user without devices is offline.
 const OFFLINE_AFTER: Duration = Duration::from_secs(45);
 /// Without doing anything for this long an online user is unavailable.
 const IDLE_AFTER: Duration = Duration::from_secs(300);
 /// For this long after doing something a user is "currently active".
 const ACTIVE_FOR: Duration = Duration::from_secs(60);
+
+/// How many devices of a user are listened to.
+const DEVICES: usize = 16;
 
 /// The presence of one team's users. Cheap to clone.
 #[derive(Clone)]
@@ -36,19 +40,29 @@ pub struct Presence {
 /// What is known of one user.
 #[derive(Debug, Clone)]
 pub struct UserPresence {
+    /// The liveliest of their devices.
     pub state: PresenceState,
     pub status: Option<String>,
     last_active: Option<Instant>,
-    last_sync: Instant,
+    devices: HashMap<OwnedDeviceId, DevicePresence>,
     serial: u64,
 }
 
-impl UserPresence {
-    fn new(now: Instant) -> Self {
-        let state = PresenceState::Offline;
-        Self { state, status: None, last_active: None, last_sync: now, serial: 0 }
-    }
+/// How one device says that its user is, and until when that is believed.
+#[derive(Debug, Clone)]
+struct DevicePresence {
+    state: PresenceState,
+    until: Instant,
+}
 
+impl Default for UserPresence {
+    fn default() -> Self {
+        let state = PresenceState::Offline;
+        Self { state, status: None, last_active: None, devices: HashMap::new(), serial: 0 }
+    }
+}
+
+impl UserPresence {
     pub fn last_active_ago(&self) -> Option<Duration> {
         self.last_active.map(|last_active| last_active.elapsed())
     }
@@ -70,6 +84,39 @@ impl UserPresence {
         }
         content
     }
+
+    fn device(&mut self, device_id: &DeviceId, state: PresenceState, until: Instant) {
+        if self.devices.len() >= DEVICES && !self.devices.contains_key(device_id) {
+            let oldest = self.devices.iter().min_by_key(|(_, device)| device.until);
+            if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
+                self.devices.remove(&oldest);
+            }
+        }
+        let now_online = state == PresenceState::Online;
+        let before = self.devices.insert(device_id.to_owned(), DevicePresence { state, until });
+        if now_online && before.is_none_or(|before| before.state != PresenceState::Online) {
+            // They are back.
+            self.last_active = Some(Instant::now());
+        }
+    }
+
+    /// What the devices that are still heard of say together.
+    fn collate(&mut self, now: Instant) {
+        self.devices.retain(|_, device| device.until > now);
+        let says = |state| self.devices.values().any(|device| device.state == state);
+        let (online, unavailable) = (says(PresenceState::Online), says(PresenceState::Unavailable));
+        let idle = self.last_active.is_none_or(|active| now - active >= IDLE_AFTER);
+        self.state = match (online, unavailable) {
+            (true, _) if !idle => PresenceState::Online,
+            (true, _) | (_, true) => PresenceState::Unavailable,
+            _ => PresenceState::Offline,
+        };
+    }
+
+    /// What others are told of.
+    fn shown(&self) -> (PresenceState, Option<String>, bool) {
+        (self.state.clone(), self.status.clone(), self.currently_active())
+    }
 }
 
 impl Presence {
@@ -81,43 +128,43 @@ impl Presence {
     /// The user says how they are.
     pub async fn set(
         &self,
-        user_id: &UserId,
+        requester: &Requester,
         state: PresenceState,
         status: Option<String>,
     ) -> Result<(), RoomError> {
-        self.update(user_id, |user, now| {
-            user.state = state;
+        self.update(&requester.user_id, |user, now| {
             user.status = status;
             user.last_active = Some(now);
-            user.last_sync = now;
+            user.device(&requester.device_id, state, now + OFFLINE_AFTER);
         })
         .await
     }
 
-    /// A client of the user syncs.
-    pub async fn synced(&self, user_id: &UserId, state: &PresenceState) -> Result<(), RoomError> {
+    /// A client of the user syncs, and will wait for this long.
+    pub async fn synced(
+        &self,
+        requester: &Requester,
+        state: &PresenceState,
+        wait: Duration,
+    ) -> Result<(), RoomError> {
         if *state == PresenceState::Offline {
             return Ok(());
         }
-        self.update(user_id, |user, now| {
-            user.last_sync = now;
-            user.last_active.get_or_insert(now);
-            let idle = user.last_active.is_some_and(|active| now - active >= IDLE_AFTER);
-            user.state = match state {
-                PresenceState::Online if idle => PresenceState::Unavailable,
-                other => other.clone(),
-            };
+        self.update(&requester.user_id, |user, now| {
+            user.device(&requester.device_id, state.clone(), now + wait + OFFLINE_AFTER);
         })
         .await
     }
 
     /// The user did something: sent, read, typed. It ends an absence, but brings nobody online who
     /// does not want to be.
-    pub async fn active(&self, user_id: &UserId) -> Result<(), RoomError> {
-        self.update(user_id, |user, now| {
+    pub async fn active(&self, requester: &Requester) -> Result<(), RoomError> {
+        self.update(&requester.user_id, |user, now| {
             user.last_active = Some(now);
-            if user.state == PresenceState::Unavailable {
-                user.state = PresenceState::Online;
+            if let Some(device) = user.devices.get_mut(&requester.device_id)
+                && device.state == PresenceState::Unavailable
+            {
+                device.state = PresenceState::Online;
             }
         })
         .await
@@ -146,28 +193,21 @@ impl Presence {
                 _ = ticks.tick() => {}
             }
             for user_id in self.gone(Instant::now()) {
-                let offline =
-                    self.update(&user_id, |user, _| user.state = PresenceState::Offline).await;
-                if let Err(error) = offline {
+                if let Err(error) = self.update(&user_id, |_, _| ()).await {
                     tracing::warn!(%error, "presence: a user's rooms cannot be read");
                 }
             }
         }
     }
 
-    /// Users who are not offline and have not been heard of. Whoever waits in a sync is here,
-    /// however long it takes.
+    /// Users who are not offline, and one of whose devices has not been heard of.
     fn gone(&self, now: Instant) -> Vec<OwnedUserId> {
-        let mut gone = Vec::new();
-        for (user_id, user) in self.users.lock().iter_mut() {
-            if self.waiters.is_waiting(user_id) {
-                user.last_sync = now;
-            } else if user.state != PresenceState::Offline && now - user.last_sync >= OFFLINE_AFTER
-            {
-                gone.push(user_id.clone());
-            }
-        }
-        gone
+        let users = self.users.lock();
+        let gone = users.iter().filter(|(_, user)| {
+            user.state != PresenceState::Offline
+                && user.devices.values().any(|device| device.until <= now)
+        });
+        gone.map(|(user_id, _)| user_id.clone()).collect()
     }
 
     /// Changes a user's presence; tells others only if they would see a difference.
@@ -182,10 +222,11 @@ impl Presence {
         {
             let now = Instant::now();
             let mut users = self.users.lock();
-            let user = users.entry(user_id.to_owned()).or_insert_with(|| UserPresence::new(now));
-            let before = (user.state.clone(), user.status.clone());
+            let user = users.entry(user_id.to_owned()).or_default();
+            let before = user.shown();
             change(user, now);
-            if before == (user.state.clone(), user.status.clone()) {
+            user.collate(now);
+            if before == user.shown() {
                 return Ok(());
             }
             user.serial = self.serials.next();

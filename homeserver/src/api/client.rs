@@ -8,6 +8,7 @@ pub mod context;
 pub mod device;
 pub mod directory;
 pub mod discovery;
+mod fallback;
 pub mod filter;
 pub mod knock;
 pub mod media;
@@ -34,7 +35,8 @@ use axum::Router;
 use super::incoming::RouterExt;
 
 pub fn router(router: Router) -> Router {
-    let router = media::add_streams(threads::add_stable_paths(rooms(router)));
+    let router = fallback::add_pages(threads::add_stable_paths(rooms(router)));
+    let router = media::add_streams(router);
     router
         .endpoint(account::change_password)
         .endpoint(account::check_registration_token_validity)

@@ -2,6 +2,7 @@
 
 use axum::{
     Json,
+    extract::rejection::{PathRejection, QueryRejection},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
@@ -316,9 +317,25 @@ impl From<DeserializationError> for ApiError {
             DeserializationError::Utf8(error) => Self::not_json(error.to_string()),
             DeserializationError::Json(error) => error.into(),
             DeserializationError::Ident(error) => Self::invalid_param(error.to_string()),
-            DeserializationError::Query(error) => Self::invalid_param(error.to_string()),
+            DeserializationError::Query(error) => match error.to_string() {
+                // The only way in which the decoder says it.
+                missing if missing.starts_with("missing field") => Self::missing_param(missing),
+                invalid => Self::invalid_param(invalid),
+            },
             other => Self::invalid_param(other.to_string()),
         }
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(error: PathRejection) -> Self {
+        Self::invalid_param(error.to_string())
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(error: QueryRejection) -> Self {
+        Self::invalid_param(error.to_string())
     }
 }
 

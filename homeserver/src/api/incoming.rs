@@ -36,6 +36,16 @@ impl<S: Sync, T: FromRef<App>> FromRequestParts<S> for State<T> {
     }
 }
 
+/// The parameters in the path of an endpoint that is not one of ruma's types.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(ApiError))]
+pub struct Path<T>(pub T);
+
+/// The query of an endpoint that is not one of ruma's types.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(ApiError))]
+pub struct Query<T>(pub T);
+
 /// The address that the request came from, behind trusted proxies the one they name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
@@ -91,19 +101,20 @@ where
 
         let app = Arc::clone(app(&parts)?);
         let address = address(&parts)?.0;
-        let body = read_body(body, app.team.config().limits.request_body).await?;
-        check_json(&body)?;
-        let mut request = http::Request::new(&body[..]);
+        let mut request = http::Request::new(());
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;
         *request.headers_mut() = parts.headers;
 
+        // Nobody's body is read before it is known who sends it.
         let credentials = R::Authentication::extract_authentication(&request)
             .map_err(<R::Authentication as Authenticate>::missing)?;
         let path = R::PATH_BUILDER.all_paths().last().unwrap_or_default();
         let call = Call { method: R::METHOD, path, address };
         let requester = R::Authentication::authenticate(&app, call, credentials).await?;
-        let request = R::try_from_http_request(request, &arguments)?;
+        let body = read_body(body, app.team.config().limits.request_body).await?;
+        check_json(&body)?;
+        let request = R::try_from_http_request(request.map(|()| &body[..]), &arguments)?;
         Ok(Self { requester, request })
     }
 }

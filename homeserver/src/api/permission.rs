@@ -7,7 +7,7 @@ use crate::users::Requester;
 
 /// What guests may call, without `/_matrix/client/` and the version.
 /// [Spec](https://spec.matrix.org/latest/client-server-api/#guest-access)
-const GUESTS_MAY: [(Method, &str); 31] = [
+const GUESTS_MAY: [(Method, &str); 34] = [
     (Method::GET, "rooms/{room_id}/state"),
     (Method::GET, "rooms/{room_id}/context/{event_id}"),
     (Method::GET, "rooms/{room_id}/event/{event_id}"),
@@ -36,7 +36,10 @@ const GUESTS_MAY: [(Method, &str); 31] = [
     (Method::POST, "keys/upload"),
     (Method::POST, "keys/query"),
     (Method::POST, "keys/claim"),
-    // Not in the list, and nothing works without them.
+    // Not in the list, and nothing works without them: clients say who they are at every request.
+    (Method::GET, "versions"),
+    (Method::GET, "capabilities"),
+    (Method::POST, "join/{room_id_or_alias}"),
     (Method::POST, "logout"),
     (Method::POST, "logout/all"),
     (Method::POST, "user/{user_id}/filter"),
@@ -88,11 +91,11 @@ fn without_version(path: &str) -> &str {
     path.split_once('/').map_or(path, |(_version, path)| path)
 }
 
-/// Whether the paths are the same but for the names of their parameters.
-fn same_path(a: &str, b: &str) -> bool {
-    let is_parameter = |part: &str| part.starts_with('{');
-    let same = |(a, b): (&str, &str)| a == b || (is_parameter(a) && is_parameter(b));
-    a.split('/').count() == b.split('/').count() && a.split('/').zip(b.split('/')).all(same)
+/// Whether a path is the listed one, with whatever names or values of its parameters.
+fn same_path(listed: &str, path: &str) -> bool {
+    let same = |(listed, part): (&str, &str)| listed == part || listed.starts_with('{');
+    let (listed, path) = (listed.split('/'), path.split('/'));
+    listed.clone().count() == path.clone().count() && listed.zip(path).all(same)
 }
 
 #[cfg(test)]
@@ -134,10 +137,24 @@ mod tests {
         assert!(allowed::<client::context::get_context::v3::Request>(&guest));
         assert!(allowed::<client::account::whoami::v3::Request>(&guest));
         assert!(allowed::<client::device::get_device::v3::Request>(&guest));
+        assert!(allowed::<client::discovery::get_supported_versions::Request>(&guest));
         assert!(!allowed::<client::room::create_room::v3::Request>(&guest));
         assert!(!allowed::<client::account::change_password::v3::Request>(&guest));
         assert!(!allowed::<client::device::delete_device::v3::Request>(&guest));
         assert!(!allowed::<client::membership::invite_user::v3::Request>(&guest));
+    }
+
+    /// Streams of files have routes of their own, of which the path is known as it was asked for.
+    #[test]
+    fn guests_may_see_pictures() {
+        let guest = Requester { guest: true, ..requester() };
+        let may = |method, path| {
+            let call = Call { method, path, address: IpAddr::from([127, 0, 0, 1]) };
+            check(&guest, &call).is_ok()
+        };
+        assert!(may(Method::GET, "/_matrix/client/v1/media/download/kith/abc"));
+        assert!(may(Method::GET, "/_matrix/client/v1/media/download/kith/abc/cat.png"));
+        assert!(!may(Method::POST, "/_matrix/media/v3/upload"));
     }
 
     #[test]

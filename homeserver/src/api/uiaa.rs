@@ -9,7 +9,11 @@ use std::net::IpAddr;
 use axum::extract::FromRef;
 use ruma::{
     UserId,
-    api::client::uiaa::{AuthData, AuthFlow, AuthType, UserIdentifier},
+    api::{
+        IncomingRequest, Metadata,
+        client::uiaa::{AuthData, AuthFlow, AuthType, UserIdentifier},
+        error::DeserializationError,
+    },
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -19,8 +23,48 @@ use crate::{
     app::App,
     config::{OpenRegistration, Registration},
     rate_limit::{Action, RateLimiter},
-    users::{AccountError, Interactive, Operation, Requester, Users},
+    users::{AccountError, Interactive, Operation, Requester, UnknownInteraction, Users},
 };
+
+/// The request `R`, which somebody must confirm. Old clients name themselves in `auth.user`, where
+/// ruma's type knows `auth.identifier` alone.
+pub struct Confirmed<R>(pub R);
+
+impl<R: Metadata> Metadata for Confirmed<R> {
+    const METHOD: http::Method = R::METHOD;
+    const RATE_LIMITED: bool = R::RATE_LIMITED;
+    type Authentication = R::Authentication;
+    type PathBuilder = R::PathBuilder;
+    const PATH_BUILDER: Self::PathBuilder = R::PATH_BUILDER;
+}
+
+impl<R: IncomingRequest> IncomingRequest for Confirmed<R> {
+    type EndpointError = R::EndpointError;
+    type OutgoingResponse = R::OutgoingResponse;
+
+    fn try_from_http_request_inner(
+        request: http::Request<&[u8]>,
+        path_args: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        match with_identifier(request.body()) {
+            Some(body) => R::try_from_http_request_inner(request.map(|_| &body[..]), path_args),
+            None => R::try_from_http_request_inner(request, path_args),
+        }
+        .map(Self)
+    }
+}
+
+/// The body with `auth.identifier` made of `auth.user`; `None` if it is good as it is.
+fn with_identifier(body: &[u8]) -> Option<Vec<u8>> {
+    let mut body: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let auth = body.get_mut("auth")?.as_object_mut()?;
+    if auth.contains_key("identifier") || auth.get("type")? != AuthType::Password.as_str() {
+        return None;
+    }
+    let user = auth.remove("user")?;
+    auth.insert("identifier".to_owned(), json!({ "type": "m.id.user", "user": user }));
+    serde_json::to_vec(&body).ok()
+}
 
 /// What it takes to check the stages.
 pub struct Uiaa {
@@ -81,14 +125,50 @@ impl Uiaa {
         address: IpAddr,
         auth: Option<AuthData>,
     ) -> Result<Option<String>, ApiError> {
-        let flows = registration_flows(registration, address);
-        if flows.is_empty() {
-            return Err(ApiError::forbidden("Registration is disabled"));
-        }
+        let flows = registration_flows(registration, address)?;
         // Clients ask with an empty body what there is to do, so that the name is no detail.
         let operation = self.interactive.operation("register", None, &());
         let params = registration_params(registration);
         self.run(&Ceremony { operation, flows, params, user: None }, auth).await
+    }
+
+    /// Refuses a session that is not one of a registration, and a stage of no use in it.
+    pub fn check_registering(
+        &self,
+        registration: &Registration,
+        address: IpAddr,
+        session: &str,
+        stage: &AuthType,
+    ) -> Result<(), ApiError> {
+        let flows = registration_flows(registration, address)?;
+        if !flows.iter().any(|flow| flow.stages.contains(stage)) {
+            return Err(ApiError::not_found("There is no page for this stage"));
+        }
+        let operation = self.interactive.operation("register", None, &());
+        self.interactive.completed(session, operation).map_err(unknown_session)?;
+        Ok(())
+    }
+
+    /// Notes a stage that somebody passes in a browser. `false` if their token is not valid.
+    pub async fn pass_registering(
+        &self,
+        session: &str,
+        stage: &AuthType,
+        token: Option<String>,
+    ) -> Result<bool, ApiError> {
+        let token = match stage {
+            AuthType::RegistrationToken => Some(token.unwrap_or_default()),
+            _ => None,
+        };
+        if let Some(token) = &token
+            && !self.users.is_valid_token(token).await?
+        {
+            return Ok(false);
+        }
+        let operation = self.interactive.operation("register", None, &());
+        let passed = self.interactive.pass(session, operation, stage.clone(), token);
+        passed.map_err(unknown_session)?;
+        Ok(true)
     }
 
     async fn run(
@@ -105,8 +185,7 @@ impl Uiaa {
             Ok(completed) => completed,
             Err(unknown) => {
                 let session = self.interactive.begin(operation);
-                let failed = ApiError::unknown_type(unknown.to_string());
-                return Err(ceremony.to_do(&session, &[], Some(failed)));
+                return Err(ceremony.to_do(&session, &[], Some(unknown_session(unknown))));
             }
         };
         let Some(auth) = auth else {
@@ -120,7 +199,7 @@ impl Uiaa {
                     _ => None,
                 };
                 let passed = self.interactive.pass(&session, operation, stage, token);
-                passed.map_err(|unknown| ApiError::unknown_type(unknown.to_string()))?
+                passed.map_err(unknown_session)?
             }
             Err(StageError::Failed(failed)) => {
                 return Err(ceremony.to_do(&session, &completed, Some(failed)));
@@ -189,6 +268,10 @@ impl Uiaa {
     }
 }
 
+fn unknown_session(unknown: UnknownInteraction) -> ApiError {
+    ApiError::unknown_type(unknown.to_string())
+}
+
 enum StageError {
     /// The stage was not passed; the client can try again.
     Failed(ApiError),
@@ -219,8 +302,11 @@ impl Ceremony<'_> {
     }
 }
 
-/// The ways to an account for somebody at this address; none if registration is closed to them.
-fn registration_flows(registration: &Registration, address: IpAddr) -> Vec<AuthFlow> {
+/// The ways to an account for somebody at this address; refuses those to whom registration is closed.
+pub(super) fn registration_flows(
+    registration: &Registration,
+    address: IpAddr,
+) -> Result<Vec<AuthFlow>, ApiError> {
     let is_open = match registration.open {
         OpenRegistration::Never => false,
         OpenRegistration::Loopback => address.to_canonical().is_loopback(),
@@ -235,7 +321,10 @@ fn registration_flows(registration: &Registration, address: IpAddr) -> Vec<AuthF
     if !registration.tokens.is_empty() {
         flows.push(flow(AuthType::RegistrationToken));
     }
-    flows
+    if flows.is_empty() {
+        return Err(ApiError::forbidden("Registration is disabled"));
+    }
+    Ok(flows)
 }
 
 fn registration_params(registration: &Registration) -> Value {
@@ -258,7 +347,7 @@ mod tests {
     use crate::config::{RegistrationToken, Secret};
 
     fn stages(registration: &Registration, address: [u8; 4]) -> Vec<Vec<String>> {
-        let flows = registration_flows(registration, IpAddr::from(address));
+        let flows = registration_flows(registration, IpAddr::from(address)).unwrap_or_default();
         flows.iter().map(|flow| flow.stages.iter().map(ToString::to_string).collect()).collect()
     }
 
@@ -268,7 +357,7 @@ mod tests {
         assert_eq!(stages(&registration, [127, 0, 0, 1]), [["m.login.dummy"]]);
         assert!(stages(&registration, [192, 0, 2, 1]).is_empty());
         let mapped = "::ffff:127.0.0.1".parse().expect("an address");
-        assert_eq!(registration_flows(&registration, mapped).len(), 1);
+        assert_eq!(registration_flows(&registration, mapped).map_or(0, |flows| flows.len()), 1);
         registration.open = OpenRegistration::Never;
         assert!(stages(&registration, [127, 0, 0, 1]).is_empty());
         registration.tokens.push(RegistrationToken {

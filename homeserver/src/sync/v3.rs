@@ -52,14 +52,14 @@ impl Sync {
         requester: &Requester,
         request: SyncRequest,
     ) -> Result<Response, RoomError> {
-        self.presence.synced(&requester.user_id, &request.set_presence).await?;
+        let wait = request.timeout.min(self.team.config().limits.sync_wait);
+        self.presence.synced(requester, &request.set_presence, wait).await?;
         if request.since.is_none() {
             self.lazy_members.forget(requester);
         }
         // Without a token, or with everything asked for, the answer is never worth waiting for.
         let at_once = request.since.is_none() || request.full_state;
-        let longest = self.team.config().limits.sync_wait;
-        let deadline = Instant::now() + request.timeout.min(longest);
+        let deadline = Instant::now() + wait;
         self.acknowledge(requester, request.since).await?;
         let waiting = self.waiters.wait(&requester.user_id);
         loop {

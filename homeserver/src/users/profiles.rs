@@ -79,7 +79,7 @@ impl Profiles {
         check_value(field, &value)?;
         let is_basic = matches!(field, DISPLAY_NAME | AVATAR_URL);
         if is_basic && value.as_str().is_some_and(str::is_empty) {
-            return Ok(self.delete(user_id, field).await?);
+            return self.delete(user_id, field).await;
         }
         let _guard = self.locks.lock(user_id.to_owned()).await;
         let mut profile = self.get(user_id).await?;
@@ -104,7 +104,8 @@ impl Profiles {
     }
 
     /// Removes a field. Answers whether it was there.
-    pub async fn delete(&self, user_id: &UserId, field: &str) -> Result<bool, kith_store::Error> {
+    pub async fn delete(&self, user_id: &UserId, field: &str) -> Result<bool, ProfileError> {
+        check_name(field)?;
         let _guard = self.locks.lock(user_id.to_owned()).await;
         let Some(before) = self.field(user_id, field).await? else { return Ok(false) };
         let mut batch = Batch::new();

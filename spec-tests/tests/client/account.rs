@@ -144,7 +144,7 @@ mod registration {
         for name in ["q3._=-/+", "0", "a.b"] {
             to_do(&register(&nobody, account(name)).await);
         }
-        nobody.get("v3/register/available").await.error(400, "M_INVALID_PARAM");
+        nobody.get("v3/register/available").await.error(400, "M_MISSING_PARAM");
     }
 
     #[tokio::test]
@@ -221,6 +221,10 @@ mod registration {
         let guest = nobody.signed_in(&answer, "");
         assert_eq!(guest.get("v3/account/whoami").await.ok()["is_guest"], true);
         guest.get("v3/devices").await.ok();
+        // Clients send their token with these, too.
+        guest.get("versions").await.ok();
+        guest.get("v3/capabilities").await.ok();
+        guest.get("v1/media/download/kith.test/nothing").await.error(404, "M_NOT_FOUND");
         let denied = guest.post("v3/account/password", json!({ "new_password": "x" })).await;
         denied.error(403, "M_GUEST_ACCESS_FORBIDDEN");
         let denied = guest.post("v3/user_directory/search", json!({ "search_term": "a" })).await;
@@ -507,6 +511,17 @@ mod password {
     }
 
     #[tokio::test]
+    async fn old_clients_name_themselves_beside_their_password() {
+        let server = TestServer::start().await;
+        let alice = server.register("alice").await;
+        let auth = json!({
+            "type": "m.login.password", "user": alice.user_id, "password": alice.password,
+        });
+        let body = with_auth(json!({ "new_password": "new" }), auth);
+        alice.post("v3/account/password", body).await.ok();
+    }
+
+    #[tokio::test]
     async fn an_empty_password_and_a_missing_token_are_refused() {
         let server = TestServer::start().await;
         let alice = server.register("alice").await;
@@ -537,7 +552,7 @@ mod deactivation {
         let name = json!({ "displayname": "Alice" });
         alice.put("v3/profile/@alice:kith.test/displayname", name).await.ok();
         let answer = deactivate(&alice, json!({ "erase": true })).await.ok();
-        assert_eq!(answer["id_server_unbind_result"], "no-support");
+        assert_eq!(answer["id_server_unbind_result"], "success");
         alice.get("v3/account/whoami").await.error(401, "M_UNKNOWN_TOKEN");
         other.get("v3/account/whoami").await.error(401, "M_UNKNOWN_TOKEN");
         let login = json!({

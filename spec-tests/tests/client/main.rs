@@ -14,6 +14,7 @@ mod context;
 mod device;
 mod directory;
 mod discovery;
+mod fallback;
 mod filter;
 mod media;
 mod membership;

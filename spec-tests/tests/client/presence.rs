@@ -48,6 +48,22 @@ async fn a_sync_says_that_the_user_is_there_unless_told_otherwise() {
 }
 
 #[tokio::test]
+async fn the_liveliest_device_speaks_for_its_user() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let _room = alice.create_room_with(&[&bob]).await;
+    let phone = alice.log_in_again().await;
+    let path = path!("v3/presence/{}/status", alice.user_id);
+    alice.syncing(None).get().await;
+    let since = bob.sync(None).await.next_batch;
+    phone.syncing(None).with("set_presence", "unavailable").get().await;
+    assert_eq!(bob.get(&path).await.ok()["presence"], "online");
+    assert!(bob.sync(Some(since)).await.presence().is_empty(), "nobody is told of it");
+    alice.put(&path, json!({ "presence": "offline" })).await.ok();
+    assert_eq!(bob.get(&path).await.ok()["presence"], "unavailable");
+}
+
+#[tokio::test]
 async fn presence_can_be_switched_off() {
     let server = TestServer::with(|config| config.presence.enabled = false).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);

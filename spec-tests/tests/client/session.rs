@@ -86,7 +86,7 @@ async fn malformed_logins_are_named_as_such() {
     });
     nobody.post("v3/login", appservice.clone()).await.error(401, "M_MISSING_TOKEN");
     let stranger = nobody.with_token("stranger");
-    stranger.post("v3/login", appservice).await.error(401, "M_UNKNOWN_TOKEN");
+    stranger.post("v3/login", appservice).await.error(403, "M_FORBIDDEN");
 }
 
 #[tokio::test]

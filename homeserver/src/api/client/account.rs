@@ -15,7 +15,7 @@ use crate::{
     api::{
         ApiError,
         incoming::{ClientAddress, Incoming, State},
-        uiaa::Uiaa,
+        uiaa::{self, Confirmed, Uiaa},
     },
     app::App,
     devices::{SessionRequest, Sessions},
@@ -52,6 +52,7 @@ pub async fn register(
         RegistrationKind::User => {}
         _ => return Err(ApiError::invalid_param("kind is \"user\" or \"guest\"")),
     }
+    uiaa::registration_flows(registration, address)?;
     Sessions::check_names(
         request.device_id.as_deref(),
         request.initial_device_display_name.as_deref(),
@@ -158,11 +159,14 @@ impl Registration {
 /// `GET /_matrix/client/v3/register/available`
 pub async fn get_username_availability(
     ClientAddress(address): ClientAddress,
+    State(team): State<Team>,
     State(limits): State<RateLimiter>,
     State(users): State<Users>,
     Incoming { request, .. }: Incoming<get_username_availability::v3::Request>,
 ) -> Result<get_username_availability::v3::Response, ApiError> {
     limits.check(Action::Registration, address)?;
+    // Whom it does not take, it does not tell either who is here.
+    uiaa::registration_flows(&team.config().registration, address)?;
     users.free_user_id(&request.username).await?;
     Ok(get_username_availability::v3::Response::new(true))
 }
@@ -170,11 +174,13 @@ pub async fn get_username_availability(
 /// `GET /_matrix/client/v1/register/m.login.registration_token/validity`
 pub async fn check_registration_token_validity(
     ClientAddress(address): ClientAddress,
+    State(team): State<Team>,
     State(limits): State<RateLimiter>,
     State(users): State<Users>,
     Incoming { request, .. }: Incoming<check_registration_token_validity::v1::Request>,
 ) -> Result<check_registration_token_validity::v1::Response, ApiError> {
     limits.check(Action::Registration, address)?;
+    uiaa::registration_flows(&team.config().registration, address)?;
     let valid = users.is_valid_token(&request.token).await?;
     Ok(check_registration_token_validity::v1::Response::new(valid))
 }
@@ -202,7 +208,9 @@ pub async fn change_password(
     State(uiaa): State<Uiaa>,
     State(users): State<Users>,
     State(sessions): State<Sessions>,
-    Incoming { requester, request }: Incoming<change_password::v3::Request>,
+    Incoming { requester, request: Confirmed(request) }: Incoming<
+        Confirmed<change_password::v3::Request>,
+    >,
 ) -> Result<change_password::v3::Response, ApiError> {
     let requester = requester.ok_or_else(ApiError::missing_token)?;
     check_password(&request.new_password)?;
@@ -221,12 +229,14 @@ pub async fn change_password(
 pub async fn deactivate(
     State(uiaa): State<Uiaa>,
     State(app): State<App>,
-    Incoming { requester, request }: Incoming<deactivate::v3::Request>,
+    Incoming { requester, request: Confirmed(request) }: Incoming<
+        Confirmed<deactivate::v3::Request>,
+    >,
 ) -> Result<deactivate::v3::Response, ApiError> {
     let requester = requester.ok_or_else(ApiError::missing_token)?;
     uiaa.confirm(&requester, "deactivate", &request.erase, request.auth).await?;
     app.deactivate(&requester.user_id, request.erase).await?;
-    Ok(deactivate::v3::Response::new(ThirdPartyIdRemovalStatus::NoSupport))
+    Ok(deactivate::v3::Response::new(ThirdPartyIdRemovalStatus::Success))
 }
 
 pub(in crate::api) fn check_password(password: &str) -> Result<(), ApiError> {

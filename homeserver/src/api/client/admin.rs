@@ -49,7 +49,7 @@ pub async fn is_user_locked(
     State(moderation): State<Moderation>,
     Incoming { requester, request }: Incoming<is_user_locked::v1::Request>,
 ) -> Result<is_user_locked::v1::Response, ApiError> {
-    let account = moderation.account(&requester, &request.user_id).await?;
+    let account = moderation.target(&requester, &request.user_id).await?;
     Ok(is_user_locked::v1::Response::new(account.locked))
 }
 
@@ -69,7 +69,7 @@ pub async fn is_user_suspended(
     State(moderation): State<Moderation>,
     Incoming { requester, request }: Incoming<is_user_suspended::v1::Request>,
 ) -> Result<is_user_suspended::v1::Response, ApiError> {
-    let account = moderation.account(&requester, &request.user_id).await?;
+    let account = moderation.target(&requester, &request.user_id).await?;
     Ok(is_user_suspended::v1::Response::new(account.suspended))
 }
 
@@ -112,6 +112,19 @@ impl Moderation {
         let account = self.users.get(user_id).await?;
         let account = account.filter(|account| !account.deactivated);
         account.ok_or_else(|| ApiError::not_found("There is no such user"))
+    }
+
+    /// An account about whose lock an administrator may ask: their own, or one of no administrator.
+    async fn target(
+        &self,
+        requester: &Requester,
+        user_id: &UserId,
+    ) -> Result<kith_store::tables::UserRow, ApiError> {
+        let account = self.account(requester, user_id).await?;
+        if account.admin && requester.user_id != user_id {
+            return Err(ApiError::forbidden("This user is an administrator"));
+        }
+        Ok(account)
     }
 
     /// Administrators cannot lock themselves or each other out.

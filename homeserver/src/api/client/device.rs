@@ -8,7 +8,7 @@ use crate::{
     api::{
         ApiError,
         incoming::{Incoming, State},
-        uiaa::Uiaa,
+        uiaa::{Confirmed, Uiaa},
     },
     devices::{Device, Sessions},
 };
@@ -53,7 +53,9 @@ pub async fn update_device(
 pub async fn delete_device(
     State(uiaa): State<Uiaa>,
     State(sessions): State<Sessions>,
-    Incoming { requester, request }: Incoming<delete_device::v3::Request>,
+    Incoming { requester, request: Confirmed(request) }: Incoming<
+        Confirmed<delete_device::v3::Request>,
+    >,
 ) -> Result<delete_device::v3::Response, ApiError> {
     uiaa.confirm(&requester, "delete_device", &request.device_id, request.auth).await?;
     sessions.delete(&requester.user_id, &[request.device_id]).await?;
@@ -64,7 +66,9 @@ pub async fn delete_device(
 pub async fn delete_devices(
     State(uiaa): State<Uiaa>,
     State(sessions): State<Sessions>,
-    Incoming { requester, request }: Incoming<delete_devices::v3::Request>,
+    Incoming { requester, request: Confirmed(request) }: Incoming<
+        Confirmed<delete_devices::v3::Request>,
+    >,
 ) -> Result<delete_devices::v3::Response, ApiError> {
     if request.devices.len() > DELETED_AT_ONCE {
         let message = format!("At most {DELETED_AT_ONCE} devices can be deleted at once");

@@ -5,7 +5,7 @@
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Path, Query, Request},
+    extract::Request,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -22,9 +22,10 @@ use serde_json::{Value, json};
 use crate::{
     api::{
         ApiError,
-        incoming::{Authenticated, Incoming, State},
+        incoming::{Authenticated, Incoming, Path, Query, State},
     },
     media::Media,
+    rate_limit::{Action, RateLimiter},
 };
 
 /// The routes whose bodies are files; ruma's types would hold them in memory.
@@ -43,12 +44,14 @@ struct Upload {
 
 /// `POST /_matrix/media/v3/upload`
 async fn create_content(
+    State(limits): State<RateLimiter>,
     State(media): State<Media>,
-    _: Authenticated,
+    Authenticated(requester): Authenticated,
     Query(upload): Query<Upload>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
+    limits.check(Action::Upload, &requester.user_id)?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content = request.into_body().into_data_stream();
     let uri = media.upload(content_type.map(str::to_owned), upload.filename, content).await?;
@@ -88,7 +91,7 @@ async fn download(
 
 /// Types that a browser may show in place; anything else is saved.
 /// [Spec](https://spec.matrix.org/latest/client-server-api/#serving-inline-content)
-const INLINE: [&str; 24] = [
+const INLINE: [&str; 26] = [
     "text/css",
     "text/plain",
     "text/csv",
@@ -112,7 +115,9 @@ const INLINE: [&str; 24] = [
     "audio/wave",
     "audio/wav",
     "audio/x-wav",
+    "audio/x-pn-wav",
     "audio/flac",
+    "audio/x-flac",
 ];
 
 /// What the uploader claimed is repeated, but never believed: no script runs, nothing is sniffed.

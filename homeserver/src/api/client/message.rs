@@ -51,7 +51,7 @@ pub async fn send_message_event(
     let kind = request.event_type.to_string().into();
     let draft = Draft::message(requester.user_id.clone(), kind, request.body.into_json());
     let event_id = rooms.send_once(&requester, &room, request.txn_id, draft).await?;
-    presence.active(&requester.user_id).await?;
+    presence.active(&requester).await?;
     Ok(send_message_event::v3::Response::new(event_id))
 }
 

@@ -12,6 +12,7 @@ use crate::{
         incoming::{Incoming, State},
     },
     presence::Presence,
+    rate_limit::{Action, RateLimiter},
     room::Rooms,
 };
 
@@ -40,16 +41,18 @@ pub async fn get_presence(
 
 /// `PUT /_matrix/client/v3/presence/{userId}/status`
 pub async fn set_presence(
+    State(limits): State<RateLimiter>,
     State(presence): State<Presence>,
     Incoming { requester, request }: Incoming<set_presence::v3::Request>,
 ) -> Result<set_presence::v3::Response, ApiError> {
     if request.user_id != requester.user_id {
         return Err(ApiError::forbidden("You can only set your own presence"));
     }
+    limits.check(Action::Ephemeral, &requester.user_id)?;
     if is_unknown(&request.presence) {
         return Err(ApiError::bad_json("`presence` is `online`, `offline` or `unavailable`"));
     }
-    presence.set(&requester.user_id, request.presence, request.status_msg).await?;
+    presence.set(&requester, request.presence, request.status_msg).await?;
     Ok(set_presence::v3::Response::new())
 }
 

@@ -19,6 +19,7 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
+    rate_limit::{Action, RateLimiter},
     room::Rooms,
     users::{AVATAR_URL, DISPLAY_NAME, Profiles, Requester, Users},
 };
@@ -85,10 +86,13 @@ pub async fn get_profile_field(
 
 /// `PUT /_matrix/client/v3/profile/{userId}/{keyName}`
 pub async fn set_profile_field(
+    State(limits): State<RateLimiter>,
     State(profiles): State<Profiles>,
     State(rooms): State<Rooms>,
     Incoming { requester, request: SetField { user_id, field, mut body } }: Incoming<SetField>,
 ) -> Result<set_profile_field::v3::Response, ApiError> {
+    // A new name is said again in every room.
+    limits.check(Action::Message, &requester.user_id)?;
     check_own(&requester, &user_id, &field)?;
     let value = body.remove(&field).ok_or_else(|| ApiError::missing_param(field.as_str()))?;
     if profiles.set(&user_id, &field, value).await? {
@@ -99,11 +103,14 @@ pub async fn set_profile_field(
 
 /// `DELETE /_matrix/client/v3/profile/{userId}/{keyName}`
 pub async fn delete_profile_field(
+    State(limits): State<RateLimiter>,
     State(profiles): State<Profiles>,
     State(rooms): State<Rooms>,
     Incoming { requester, request }: Incoming<delete_profile_field::v3::Request>,
 ) -> Result<delete_profile_field::v3::Response, ApiError> {
     let (user_id, field) = (&request.user_id, request.field.as_str());
+    // A new name is said again in every room.
+    limits.check(Action::Message, &requester.user_id)?;
     check_own(&requester, user_id, field)?;
     if profiles.delete(user_id, field).await? {
         tell_rooms(&rooms, user_id, field).await?;

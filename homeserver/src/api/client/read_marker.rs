@@ -13,20 +13,23 @@ use crate::{
         incoming::{Incoming, State},
     },
     presence::Presence,
+    rate_limit::{Action, RateLimiter},
     receipts::Receipts,
     room::Rooms,
 };
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/read_markers`
 pub async fn set_read_marker(
+    State(limits): State<RateLimiter>,
     State(rooms): State<Rooms>,
     State(receipts): State<Receipts>,
     State(account_data): State<AccountData>,
     State(presence): State<Presence>,
     Incoming { requester, request }: Incoming<set_read_marker::v3::Request>,
 ) -> Result<set_read_marker::v3::Response, ApiError> {
+    limits.check(Action::Ephemeral, &requester.user_id)?;
     let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
-    presence.active(&requester.user_id).await?;
+    presence.active(&requester).await?;
     if let Some(event_id) = &request.fully_read {
         set_fully_read(&account_data, &requester, room.number, event_id).await?;
     }

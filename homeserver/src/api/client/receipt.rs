@@ -15,6 +15,7 @@ use crate::{
         incoming::{Incoming, State},
     },
     presence::Presence,
+    rate_limit::{Action, RateLimiter},
     receipts::Receipts,
     room::Rooms,
     users::Requester,
@@ -22,14 +23,16 @@ use crate::{
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/receipt/{receiptType}/{eventId}`
 pub async fn create_receipt(
+    State(limits): State<RateLimiter>,
     State(rooms): State<Rooms>,
     State(receipts): State<Receipts>,
     State(account_data): State<AccountData>,
     State(presence): State<Presence>,
     Incoming { requester, request }: Incoming<create_receipt::v3::Request>,
 ) -> Result<create_receipt::v3::Response, ApiError> {
+    limits.check(Action::Ephemeral, &requester.user_id)?;
     let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
-    presence.active(&requester.user_id).await?;
+    presence.active(&requester).await?;
     let kind = match request.receipt_type {
         create_receipt::v3::ReceiptType::Read => ReceiptType::Read,
         create_receipt::v3::ReceiptType::ReadPrivate => ReceiptType::ReadPrivate,

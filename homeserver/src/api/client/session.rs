@@ -29,7 +29,7 @@ use crate::{
     api::{
         ApiError,
         incoming::{ClientAddress, Incoming, State},
-        uiaa::Uiaa,
+        uiaa::{Confirmed, Uiaa},
     },
     devices::{AuthenticationError, LOGIN_TOKEN_LIFETIME, SessionRequest, Sessions},
     rate_limit::{Action, RateLimiter},
@@ -95,7 +95,7 @@ pub async fn login(
         // No application service is known here, and so no token of one.
         LoginInfo::ApplicationService(_) => {
             return Err(match token {
-                Some(_) => ApiError::unknown_token(false),
+                Some(_) => ApiError::forbidden("Not the token of an application service"),
                 None => ApiError::missing_token(),
             });
         }
@@ -162,10 +162,14 @@ async fn by_token(
 
 /// `POST /_matrix/client/v1/login/get_token`
 pub async fn get_login_token(
+    State(limits): State<RateLimiter>,
     State(uiaa): State<Uiaa>,
     State(sessions): State<Sessions>,
-    Incoming { requester, request }: Incoming<get_login_token::v1::Request>,
+    Incoming { requester, request: Confirmed(request) }: Incoming<
+        Confirmed<get_login_token::v1::Request>,
+    >,
 ) -> Result<get_login_token::v1::Response, ApiError> {
+    limits.check(Action::Login, &requester.user_id)?;
     uiaa.confirm(&requester, "get_login_token", &(), request.auth).await?;
     let token = sessions.create_login_token(&requester.user_id).await?;
     Ok(get_login_token::v1::Response::new(LOGIN_TOKEN_LIFETIME, token))

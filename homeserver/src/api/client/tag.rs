@@ -2,7 +2,7 @@
 
 use ruma::{
     api::client::tag::{create_tag, delete_tag, get_tags},
-    events::tag::Tags,
+    events::tag::{TagInfo, TagName, Tags},
 };
 use serde_json::{Value, json};
 
@@ -32,10 +32,13 @@ pub async fn get_tags(
     check_own(&requester, &request.user_id)?;
     let room = own_room(&rooms, &requester, &request.room_id).await?;
     let content = account_data.get(&requester.user_id, room, TAG).await?;
-    let tags = content.and_then(|content| content.get("tags").cloned());
-    // What another client stored as m.tag itself may not be tags at all.
-    let tags = tags.and_then(|tags| serde_json::from_value::<Tags>(tags).ok());
-    Ok(get_tags::v3::Response::new(tags.unwrap_or_default()))
+    // What another client stored as m.tag itself may hold anything.
+    let read = |(name, info): (String, Value)| {
+        let info: TagInfo = serde_json::from_value(info).unwrap_or_default();
+        (TagName::from(name), info)
+    };
+    let tags: Tags = tags_in(content).into_iter().map(read).collect();
+    Ok(get_tags::v3::Response::new(tags))
 }
 
 /// `PUT /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}`
