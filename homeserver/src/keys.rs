@@ -1,7 +1,12 @@
 //! Which public keys did a user's devices upload, and who is given which?
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#end-to-end-encryption)
 
+mod cross_signing;
+mod device;
 mod one_time;
+mod query;
+mod signatures;
+mod signed;
 
 use std::sync::Arc;
 
@@ -12,7 +17,13 @@ use kith_store::{
 use ruma::UserId;
 
 use self::one_time::OneTimeState;
-pub use self::one_time::{ClaimRequest, Claimed, KeyObjects, OneTimeKeyError, OneTimeKeys};
+pub use self::{
+    cross_signing::{CrossSigning, Uploaded},
+    device::Upload,
+    one_time::{ClaimRequest, Claimed, KeyObjects, OneTimeKeyError, OneTimeKeys},
+    query::Queried,
+    signatures::{Refused, SignatureError, SignedObjects},
+};
 use crate::{
     device_memory::{DeviceLocks, DeviceMemory},
     team::Team,
@@ -27,6 +38,29 @@ struct Inner {
     store: Store,
     locks: DeviceLocks,
     one_time: DeviceMemory<Arc<OneTimeState>>,
+}
+
+/// Why keys are not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("{0}")]
+    Malformed(String),
+    #[error("the object is too large")]
+    TooLarge,
+    #[error("it is not signed by the key that should have signed it")]
+    Signature,
+    #[error("the identity keys of a device cannot be changed")]
+    Changed,
+    #[error("the ID is in use as a device ID and as a public key")]
+    InUse,
+    #[error("there is no master key")]
+    NoMasterKey,
+    #[error("this device was signed out")]
+    NoDevice,
+    #[error(transparent)]
+    OneTime(#[from] OneTimeKeyError),
+    #[error(transparent)]
+    Store(#[from] kith_store::Error),
 }
 
 impl Keys {

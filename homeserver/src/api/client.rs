@@ -10,6 +10,7 @@ pub mod directory;
 pub mod discovery;
 mod fallback;
 pub mod filter;
+pub mod keys;
 pub mod knock;
 pub mod media;
 pub mod membership;
@@ -67,6 +68,12 @@ pub fn router(router: Router) -> Router {
         .endpoint(media::get_media_config)
         .endpoint(filter::create_filter)
         .endpoint(filter::get_filter)
+        .endpoint(keys::claim_keys)
+        .endpoint(keys::get_key_changes)
+        .endpoint(keys::get_keys)
+        .endpoint(keys::upload_keys)
+        .endpoint(keys::upload_signatures)
+        .endpoint(keys::upload_signing_keys)
         .endpoint(presence::get_presence)
         .endpoint(presence::set_presence)
         .endpoint(profile::delete_profile_field)

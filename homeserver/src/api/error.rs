@@ -6,11 +6,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use ruma::api::error::{DeserializationError, FromHttpRequestError};
-use serde_json::{Map, Value};
+use ruma::api::{
+    client::keys::upload_signatures::v3::Failure,
+    error::{DeserializationError, FromHttpRequestError},
+};
+use serde_json::{Map, Value, json};
 
 use crate::{
     devices::{AuthenticationError, DeviceError},
+    keys::{KeyError, OneTimeKeyError, SignatureError},
     push::rules::PushRuleError,
     rate_limit::LimitExceeded,
     room::{
@@ -54,6 +58,11 @@ impl ApiError {
             body.extend(failed.body);
         }
         Self { status: StatusCode::UNAUTHORIZED, body, retry_after_ms: None }
+    }
+
+    /// What stands in the place of an answer among others.
+    pub fn into_body(self) -> Value {
+        self.body.into()
     }
 
     pub fn unrecognized() -> Self {
@@ -257,6 +266,47 @@ impl From<DeviceError> for ApiError {
     fn from(error: DeviceError) -> Self {
         Self::invalid_param(error.to_string())
     }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        let bad_request = |errcode| Self::new(StatusCode::BAD_REQUEST, errcode, error.to_string());
+        match error {
+            KeyError::Malformed(_) => Self::bad_json(error.to_string()),
+            KeyError::TooLarge => Self::too_large(),
+            KeyError::Signature => bad_request("M_INVALID_SIGNATURE"),
+            KeyError::Changed => Self::invalid_param(error.to_string()),
+            KeyError::InUse => Self::forbidden(error.to_string()),
+            KeyError::NoMasterKey => Self::missing_param("master_key"),
+            KeyError::NoDevice => Self::unknown_token(false),
+            KeyError::OneTime(error) => error.into(),
+            KeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<OneTimeKeyError> for ApiError {
+    fn from(error: OneTimeKeyError) -> Self {
+        match error {
+            OneTimeKeyError::Malformed(_) => Self::bad_json(error.to_string()),
+            OneTimeKeyError::TooLarge => Self::too_large(),
+            OneTimeKeyError::TooMany
+            | OneTimeKeyError::TwoFallbackKeys
+            | OneTimeKeyError::Exists { .. } => Self::invalid_param(error.to_string()),
+            OneTimeKeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// What is said of one signed object among others.
+pub fn signature_failure(error: SignatureError) -> Failure {
+    let errcode = match error {
+        SignatureError::NotFound => "M_NOT_FOUND",
+        SignatureError::OtherKey => "M_INVALID_PARAM",
+        SignatureError::Invalid => "M_INVALID_SIGNATURE",
+    };
+    let failure = json!({ "errcode": errcode, "error": error.to_string() });
+    serde_json::from_value(failure).expect("a failure is an errcode and an error")
 }
 
 impl From<ToDeviceError> for ApiError {

@@ -119,7 +119,7 @@ impl Keys {
 }
 
 impl OneTimeState {
-    fn told(&self) -> OneTimeKeys {
+    pub(super) fn told(&self) -> OneTimeKeys {
         let mut counts = BTreeMap::from([(OneTimeKeyAlgorithm::SignedCurve25519, UInt::MIN)]);
         for (algorithm, count) in &self.counts {
             let count = UInt::try_from(*count).unwrap_or(UInt::MAX);

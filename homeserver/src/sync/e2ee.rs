@@ -55,6 +55,17 @@ impl Sync {
         Ok(changes.keys.contains(device_id))
     }
 
+    /// What [`Self::device_lists`] says of the time since a token.
+    pub async fn key_changes(
+        &self,
+        user_id: &UserId,
+        since: SyncToken,
+    ) -> Result<DeviceLists, RoomError> {
+        let memberships = self.rooms.members().of_user(user_id).await?;
+        let changes = self.changes(user_id, &memberships, since.position).await?;
+        self.device_lists(user_id, since.position, &memberships, &changes).await
+    }
+
     /// Whose devices the client should ask for again, and whose it need not follow any more.
     /// [Spec](https://spec.matrix.org/latest/client-server-api/#tracking-the-device-list-for-a-user)
     pub(super) async fn device_lists(

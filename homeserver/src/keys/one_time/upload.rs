@@ -40,7 +40,7 @@ pub enum OneTimeKeyError {
 
 impl Keys {
     /// Puts new one-time and fallback keys into the batch; those that are here already are passed
-    /// over. Call it under the user's lock, and [`Self::remember_uploaded`] after the commit.
+    /// over. Call it under the user's lock, and remember the answer after the commit.
     pub(in crate::keys) async fn add_one_time(
         &self,
         batch: &mut Batch,
@@ -138,10 +138,6 @@ impl Keys {
             }
         }
         Ok(added)
-    }
-
-    pub(in crate::keys) fn remember_uploaded(&self, device: &DeviceKey, state: Arc<OneTimeState>) {
-        self.0.one_time.remember(device, state);
     }
 }
 
