@@ -8,6 +8,7 @@ pub mod record;
 pub mod report;
 
 mod answer;
+mod crypto;
 mod path;
 mod proxy;
 mod server;
@@ -15,6 +16,7 @@ mod sync;
 mod user;
 
 pub use answer::Answer;
+pub use crypto::{CrossSigningKeys, DeviceKeys, SigningKey, random_key};
 pub use path::encode;
 pub use proxy::RecordingProxy;
 pub use server::{ReachedServer, TestServer};

@@ -133,6 +133,13 @@ impl TestUser {
         self.try_execute(true, request).await.ok()
     }
 
+    /// As [`TestUser::post`], `None` if the server went away meanwhile.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        let request = self.build(Method::POST, path).json(body);
+        let request = request.build().expect("the request is well-formed");
+        self.try_execute(true, request).await.ok()
+    }
+
     /// As [`TestUser::get`], `None` if the server went away meanwhile.
     pub async fn try_get(&self, path: &str) -> Option<Answer> {
         let request = self.build(Method::GET, path).build().expect("the request is well-formed");

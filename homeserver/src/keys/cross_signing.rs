@@ -44,7 +44,8 @@ impl CrossSigning {
         self_signing: Option<&RawKey>,
         user_signing: Option<&RawKey>,
     ) -> Result<Self, KeyError> {
-        let check = |key: Option<&RawKey>, usage| key.map(|key| check(user, key, usage)).transpose();
+        let check =
+            |key: Option<&RawKey>, usage| key.map(|key| check(user, key, usage)).transpose();
         Ok(Self {
             master: check(master, KeyUsage::Master)?,
             self_signing: check(self_signing, KeyUsage::SelfSigning)?,
@@ -97,9 +98,7 @@ impl Keys {
     ) -> Result<CrossSigning, kith_store::Error> {
         let scan = Scan::prefix(&(user.to_owned(),));
         let mut keys = CrossSigning::default();
-        for ((_, usage), Json(key)) in
-            self.0.store.scan(&tables::CROSS_SIGNING_KEYS, scan).await?
-        {
+        for ((_, usage), Json(key)) in self.0.store.scan(&tables::CROSS_SIGNING_KEYS, scan).await? {
             match KeyUsage::from(usage) {
                 KeyUsage::Master => keys.master = Some(key),
                 KeyUsage::SelfSigning => keys.self_signing = Some(key),
@@ -138,12 +137,10 @@ impl Keys {
             let mut key = key.clone();
             let verified = match usage {
                 KeyUsage::Master => self.signed_by_devices(user, &key).await?,
-                _ if is_signed(&key, user, &master.0, &master.1) => {
-                    signatures(&key, user)
-                        .filter(|(id, _)| **id == master.0)
-                        .map(|(id, signature)| (id.clone(), signature.clone()))
-                        .collect()
-                }
+                _ if is_signed(&key, user, &master.0, &master.1) => signatures(&key, user)
+                    .filter(|(id, _)| **id == master.0)
+                    .map(|(id, signature)| (id.clone(), signature.clone()))
+                    .collect(),
                 _ => return Err(KeyError::Signature),
             };
             set_signatures(&mut key, user, verified);

@@ -4,7 +4,7 @@ use kith_store::{
     Batch, Json,
     tables::{self, DeviceKey},
 };
-use ruma::{encryption::DeviceKeys, encryption, serde::Raw};
+use ruma::{encryption, encryption::DeviceKeys, serde::Raw};
 use serde_json::{Map, Value};
 
 use super::{

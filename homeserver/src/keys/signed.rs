@@ -3,13 +3,10 @@
 use ruma::{
     SigningKeyAlgorithm, UserId,
     canonical_json::try_from_json_map,
-    serde::{
-        Base64,
-        base64::Standard,
-    },
+    serde::{Base64, base64::Standard},
     signatures::{to_canonical_json_string_for_signing, verify_canonical_json_bytes},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// How long an ed25519 or curve25519 public key is, in bytes.
 const PUBLIC_KEY: usize = 32;
@@ -58,11 +55,12 @@ pub(super) fn signatures<'a>(
 
 /// Replaces all signatures of the object by these of one user.
 pub(super) fn set_signatures(object: &mut Value, user: &UserId, signatures: Map<String, Value>) {
-    let mut by_user = Map::new();
-    if !signatures.is_empty() {
-        by_user.insert(user.to_string(), signatures.into());
+    let Some(fields) = object.as_object_mut() else { return };
+    if signatures.is_empty() {
+        fields.remove("signatures");
+    } else {
+        fields.insert("signatures".to_owned(), json!({ user.as_str(): signatures }));
     }
-    object["signatures"] = by_user.into();
 }
 
 /// The object without what is not signed: two with the same are the same key.

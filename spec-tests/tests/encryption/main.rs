@@ -6,4 +6,9 @@
     reason = "a test fails by panicking, and its helpers are not marked as tests"
 )]
 
+mod claim;
+mod cross_signing;
+mod device_lists;
+mod keys;
+mod signatures;
 mod to_device;
