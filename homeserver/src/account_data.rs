@@ -1,7 +1,7 @@
 //! What does a user keep on the server about themselves and about each room?
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -18,6 +18,9 @@ use crate::locks::KeyedLocks;
 
 /// Everything that one user keeps: by room (0: about no room) and type.
 pub type UserData = BTreeMap<(RoomNumber, String), AccountDataRow>;
+
+/// Users whose events somebody does not want to see.
+pub type IgnoredUsers = BTreeSet<OwnedUserId>;
 
 /// Account data that is about no room.
 pub const GLOBAL: RoomNumber = 0;
@@ -89,6 +92,16 @@ impl AccountData {
     ) -> Result<Option<T>, kith_store::Error> {
         let content = self.get(user_id, room, kind).await?;
         Ok(content.and_then(|content| serde_json::from_value(content).ok()))
+    }
+
+    /// The users whose events this one does not want to see.
+    /// [Spec](https://spec.matrix.org/latest/client-server-api/#ignoring-users)
+    pub async fn ignored_users(&self, user_id: &UserId) -> Result<IgnoredUsers, kith_store::Error> {
+        let data = self.all(user_id).await?;
+        let row = data.get(&(GLOBAL, "m.ignored_user_list".to_owned()));
+        let users = row.and_then(|row| row.content.get("ignored_users")?.as_object());
+        let ids = users.into_iter().flat_map(|users| users.keys());
+        Ok(ids.filter_map(|id| OwnedUserId::try_from(id.as_str()).ok()).collect())
     }
 
     /// Replaces the content; `null` deletes it.

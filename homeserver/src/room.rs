@@ -4,6 +4,7 @@
 //! [`persist::RoomWriter`].
 
 pub mod access;
+pub mod aggregations;
 pub mod alias;
 pub mod authorise;
 pub mod client_event;
@@ -22,8 +23,11 @@ mod moment;
 mod persist;
 pub mod power;
 mod redact;
+pub mod related;
+pub mod relations;
 pub mod send;
 mod state;
+pub mod threads;
 pub mod timeline;
 pub mod upgrade;
 pub mod visibility;
@@ -40,14 +44,14 @@ use kith_store::{
     Json, Scan, Snapshots, Store,
     tables::{self, EventIndex, RoomHead, RoomNumber, RoomRow},
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use quick_cache::{Weighter, sync::Cache};
 use ruma::{EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::RoomVersionRules};
 
 pub use self::persist::{RoomWriter, SendError};
 use self::{
     directory::Listings, erasure::Erased, event::Event, in_flight::InFlight, members::Members,
-    persist::WriterState,
+    persist::WriterState, relations::RelationMemory,
 };
 use crate::team::Team;
 
@@ -71,6 +75,7 @@ struct Inner {
     newest_room: AtomicU64,
     transactions_in_flight: InFlight,
     listings: Listings,
+    relations: RelationMemory,
     erased: Erased,
 }
 
@@ -101,6 +106,8 @@ pub struct Room {
     /// Local users who are joined; loaded when somebody first waits for the room.
     local_joined: RwLock<Option<Arc<members::UserSet>>>,
     power_levels: RwLock<Option<power::Known>>,
+    /// Counts the commits that changed a relation: what was read before one of them is not remembered.
+    relation_changes: Mutex<u64>,
 }
 
 impl Room {
@@ -146,6 +153,7 @@ impl Rooms {
             newest_room: AtomicU64::new(0),
             transactions_in_flight: InFlight::default(),
             listings: Listings::default(),
+            relations: RelationMemory::default(),
             erased,
         })))
     }
@@ -168,6 +176,10 @@ impl Rooms {
 
     fn listings(&self) -> &Listings {
         &self.0.listings
+    }
+
+    fn relations(&self) -> &RelationMemory {
+        &self.0.relations
     }
 
     /// Who is in which room.
@@ -230,6 +242,7 @@ impl Rooms {
                 writer: Arc::default(),
                 local_joined: RwLock::default(),
                 power_levels: RwLock::default(),
+                relation_changes: Mutex::default(),
             })
         });
         let room = Arc::clone(room);

@@ -21,6 +21,7 @@ pub mod push;
 pub mod read_marker;
 pub mod receipt;
 pub mod redact;
+pub mod relations;
 pub mod room;
 pub mod session;
 pub mod state;
@@ -136,6 +137,10 @@ fn rooms(router: Router) -> Router {
         .endpoint(membership::get_member_events)
         .endpoint(message::send_message_event)
         .endpoint(redact::redact_event)
+        .endpoint(relations::get_relating_events)
+        .endpoint(relations::get_relating_events_with_rel_type)
+        .endpoint(relations::get_relating_events_with_rel_type_and_event_type)
+        .endpoint(threads::get_threads)
         .endpoint(threads::get_thread_subscription)
         .endpoint(threads::get_thread_subscriptions_changes)
         .endpoint(threads::subscribe_thread)

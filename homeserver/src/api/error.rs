@@ -428,7 +428,7 @@ impl From<SendError> for ApiError {
                 Self::forbidden(error.to_string())
             }
             SendError::UnknownEvent | SendError::UnknownRoom => Self::not_found(error.to_string()),
-            SendError::NotLeft => bad_request("M_UNKNOWN"),
+            SendError::NotLeft | SendError::NoThreadRoot => bad_request("M_UNKNOWN"),
             SendError::DuplicateAnnotation => bad_request("M_DUPLICATE_ANNOTATION"),
             SendError::InvalidAlias(_) => bad_request("M_INVALID_PARAM"),
             SendError::BadAlias(_) => bad_request("M_BAD_ALIAS"),

@@ -15,7 +15,7 @@ use ruma::{
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{Room, RoomError, Rooms, draft::raw, event::Event};
-use crate::users::Requester;
+use crate::{account_data::IgnoredUsers, users::Requester};
 
 /// For whom an event is written, and how.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,8 @@ pub struct Viewer<'a> {
     pub requester: &'a Requester,
     /// `/sync` says the room elsewhere.
     pub with_room_id: bool,
+    /// Bundles what relates to the event, without what these users sent; `None`: bundles nothing.
+    pub bundling: Option<&'a IgnoredUsers>,
 }
 
 impl Event {
@@ -108,6 +110,46 @@ impl Rooms {
     ) -> Result<Raw<T>, RoomError> {
         let hidden = self.erased_copy(room, event, &viewer.requester.user_id).await?;
         let event = hidden.as_ref().unwrap_or(event);
+        let mut unsigned = self.unsigned(room, event, viewer).await?;
+        if let Some(membership) = membership {
+            unsigned.insert("membership".into(), membership.as_str().into());
+        }
+        if let Some(ignored) = viewer.bundling
+            && let Some(bundle) = self.aggregations(room, event, viewer, ignored).await?
+        {
+            unsigned.insert("m.relations".into(), bundle);
+        }
+        let json = event.client_json(viewer.with_room_id, &unsigned);
+        Ok(Raw::from_json(RawValue::from_string(json).map_err(|error| {
+            RoomError::UnreadableEvent(room.room_id.clone(), event.index(), error.to_string())
+        })?))
+    }
+
+    /// An event that another one carries in its `m.relations`, as the same viewer is to see it.
+    pub(super) async fn bundled_event(
+        &self,
+        room: &Room,
+        event: &Event,
+        viewer: Viewer<'_>,
+        bundle: Map<String, Value>,
+    ) -> Result<Value, RoomError> {
+        let hidden = self.erased_copy(room, event, &viewer.requester.user_id).await?;
+        let event = hidden.as_ref().unwrap_or(event);
+        let mut unsigned = self.unsigned(room, event, viewer).await?;
+        if !bundle.is_empty() {
+            unsigned.insert("m.relations".into(), bundle.into());
+        }
+        // Clients know the room of the outer event and not always that of the inner one.
+        Ok(parse(&event.client_json(true, &unsigned)))
+    }
+
+    /// What the server adds to an event. The transaction ID is for the device that sent it alone.
+    async fn unsigned(
+        &self,
+        room: &Room,
+        event: &Event,
+        viewer: Viewer<'_>,
+    ) -> Result<Map<String, Value>, RoomError> {
         let mut unsigned = Map::new();
         let now = MilliSecondsSinceUnixEpoch::now().get();
         let age = i64::from(now) - i64::from(event.origin_server_ts.get());
@@ -118,9 +160,6 @@ impl Rooms {
         {
             unsigned.insert("transaction_id".into(), sent_by.transaction_id.as_str().into());
         }
-        if let Some(membership) = membership {
-            unsigned.insert("membership".into(), membership.as_str().into());
-        }
         if let Some(index) = event.standing.redacted_by {
             let redaction = self.event(room, index).await?;
             let because = redaction.client_json(true, &Map::new());
@@ -130,10 +169,7 @@ impl Rooms {
             unsigned.insert("prev_sender".into(), before.sender.as_str().into());
             unsigned.insert("replaces_state".into(), before.event_id.as_str().into());
         }
-        let json = event.client_json(viewer.with_room_id, &unsigned);
-        Ok(Raw::from_json(RawValue::from_string(json).map_err(|error| {
-            RoomError::UnreadableEvent(room.room_id.clone(), event.index(), error.to_string())
-        })?))
+        Ok(unsigned)
     }
 
     /// The state event that this one took the place of.

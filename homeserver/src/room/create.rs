@@ -8,7 +8,7 @@ use kith_store::{
     Json,
     tables::{self, RoomHead, RoomRow},
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use ruma::{
     CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomAliasId, OwnedRoomId,
     OwnedUserId, RoomVersionId, UInt,
@@ -104,6 +104,7 @@ impl Rooms {
             writer: Arc::default(),
             local_joined: RwLock::default(),
             power_levels: RwLock::default(),
+            relation_changes: Mutex::default(),
         });
         let mut writer = self.new_room_writer(&room).await;
         let row = RoomRow { room_id: room.room_id.clone(), version: room.version.clone() };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kith_store::{
     Batch, Json, StreamPosition,
-    tables::{self, MemberRow, RoomHead, RoomNumber},
+    tables::{self, EventIndex, MemberRow, RoomHead, RoomNumber},
 };
 use ruma::{
     OwnedUserId, UserId,
@@ -12,7 +12,11 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use super::{Room, RoomError, Rooms, event::Event};
+use super::{
+    Room, RoomError, Rooms,
+    event::{Event, THREAD},
+    relations::Child,
+};
 
 /// The user whose membership this event sets.
 pub(super) fn member_of(event: &Event) -> Option<OwnedUserId> {
@@ -86,41 +90,88 @@ pub(super) fn count(head: &mut RoomHead, before: Option<&MemberRow>, after: &Mem
         + step(is, MembershipState::Invite);
 }
 
-/// An event that relates to another of the same room is found from there.
+/// What a relation of an event changes. Positions are not known before the commit.
+#[derive(Clone)]
+pub(super) struct Related {
+    pub parent: EventIndex,
+    pub child: Child,
+}
+
+impl Related {
+    /// The relation of the event at this position.
+    pub(super) fn at(mut self, position: StreamPosition) -> Self {
+        self.child.position = position.cast_signed();
+        self
+    }
+}
+
+/// An event that relates to another of the same room is found from there. One that relates to an event
+/// that this server does not have is not: whoever brings that event later finds it by its content.
 pub(super) async fn relation(
     rooms: &Rooms,
     room: &Room,
-    batch: &mut Batch,
     event: &Event,
+) -> Result<Option<Related>, RoomError> {
+    let Some(child) = Child::of(event) else { return Ok(None) };
+    let Some(parent) = parent(rooms, room, event).await? else { return Ok(None) };
+    Ok(Some(Related { parent: parent.index(), child }))
+}
+
+/// Writes a relation, now that the child's place is known.
+pub(super) fn put_relation(batch: &mut Batch, room: RoomNumber, related: &Related) {
+    let Related { parent, child } = related;
+    batch.put(&tables::RELATIONS, &(room, *parent, child.index), &child.to_row());
+    if child.rel_type == THREAD {
+        batch.put(&tables::THREADS, &(room, child.position), parent);
+    }
+}
+
+/// The row of a thread's newest event before this one is not needed any more. It may be unknown, or be
+/// that of an event on its way to the disk: then a row stays that readers pass over.
+pub(super) async fn move_thread(
+    rooms: &Rooms,
+    room: &Room,
+    batch: &mut Batch,
+    related: &Related,
 ) -> Result<(), RoomError> {
-    if let Some((parent, kind)) = related(rooms, room, event).await? {
-        batch.put(&tables::RELATIONS, &(room.number, parent.index(), event.index()), &kind);
+    if related.child.rel_type != THREAD {
+        return Ok(());
+    }
+    if let Some(newest) = rooms.newest_reply(room, related.parent, None).await? {
+        batch.delete(&tables::THREADS, &(room.number, newest));
     }
     Ok(())
 }
 
-/// A redacted event relates to nothing any more.
+/// A redacted event relates to nothing any more. Answers what its parent was.
 pub(super) async fn remove_relation(
     rooms: &Rooms,
     room: &Room,
     batch: &mut Batch,
     event: &Event,
-) -> Result<(), RoomError> {
-    if let Some((parent, _)) = related(rooms, room, event).await? {
-        batch.delete(&tables::RELATIONS, &(room.number, parent.index(), event.index()));
+) -> Result<Option<EventIndex>, RoomError> {
+    let Some(parent) = parent(rooms, room, event).await? else { return Ok(None) };
+    let parent = parent.index();
+    batch.delete(&tables::RELATIONS, &(room.number, parent, event.index()));
+    if event.thread_root().is_some() {
+        batch.delete(&tables::THREADS, &(room.number, event.position().cast_signed()));
+        // Under the room's lock nothing new is on its way: the reply that becomes the newest is known.
+        rooms.store().settled().await?;
+        if let Some(newest) = rooms.newest_reply(room, parent, Some(event.index())).await? {
+            batch.put(&tables::THREADS, &(room.number, newest), &parent);
+        }
     }
-    Ok(())
+    Ok(Some(parent))
 }
 
-async fn related(
+async fn parent(
     rooms: &Rooms,
     room: &Room,
     event: &Event,
-) -> Result<Option<(Arc<Event>, String)>, RoomError> {
+) -> Result<Option<Arc<Event>>, RoomError> {
     let Some(relation) = event.relation() else { return Ok(None) };
-    let (Some(kind), Some(parent)) = (&relation.rel_type, &relation.event_id) else {
-        return Ok(None);
-    };
-    let parent = rooms.event_by_id(room, parent).await?;
-    Ok(parent.map(|parent| (parent, kind.clone())))
+    match (&relation.rel_type, &relation.event_id) {
+        (Some(_), Some(parent)) => rooms.event_by_id(room, parent).await,
+        _ => Ok(None),
+    }
 }

@@ -26,7 +26,7 @@ use super::{
     authorise::{StateEvents, authorise},
     draft::{self, Draft, DraftError, Place},
     event::{Event, Standing},
-    index,
+    index::{self, Related},
 };
 
 /// What the next event of a room builds on; it may be ahead of what is durable.
@@ -54,6 +54,8 @@ pub enum SendError {
     NotLeft,
     #[error("you have reacted to this event with this key already")]
     DuplicateAnnotation,
+    #[error("no thread begins with an event that relates to another")]
+    NoThreadRoot,
     #[error("{0} is not a valid room alias")]
     InvalidAlias(String),
     #[error("the alias {0} does not point to this room")]
@@ -92,6 +94,7 @@ struct Appended {
     row: EventRow,
     /// The user whose membership the event sets.
     member: Option<(OwnedUserId, MemberRow)>,
+    related: Option<Related>,
 }
 
 impl Rooms {
@@ -237,11 +240,14 @@ impl RoomWriter {
         self.state.extremities = vec![(event.event_id.clone(), event.depth)];
         let member = self.apply_state(&event).await?;
         self.apply_redaction(&event).await?;
-        index::relation(&self.rooms, &self.room, &mut self.batch, &event).await?;
+        let related = index::relation(&self.rooms, &self.room, &event).await?;
+        if let Some(related) = &related {
+            index::move_thread(&self.rooms, &self.room, &mut self.batch, related).await?;
+        }
         let place = (self.room.number, event.index());
         self.batch.put(&tables::EVENT_IDS, &event.event_id, &place);
         let row = event.to_row();
-        self.appended.push(Appended { event: Arc::clone(&event), row, member });
+        self.appended.push(Appended { event: Arc::clone(&event), row, member, related });
         Ok(event)
     }
 
@@ -312,9 +318,10 @@ impl RoomWriter {
         })?;
         let key = (self.room.number, redacted.index());
         self.batch.put(&tables::EVENTS, &key, &redacted.to_row());
-        index::remove_relation(&self.rooms, &self.room, &mut self.batch, &target).await?;
+        let batch = &mut self.batch;
+        let parent = index::remove_relation(&self.rooms, &self.room, batch, &target).await?;
         let member = self.redact_member(&redacted).await?;
-        self.redacted.push((Arc::new(redacted), member));
+        self.redacted.push(Redacted { event: Arc::new(redacted), member, parent });
         Ok(())
     }
 
@@ -348,17 +355,20 @@ impl RoomWriter {
         }
         let mut rows = Vec::with_capacity(self.appended.len());
         let mut events = Vec::with_capacity(self.appended.len());
-        for Appended { event, row, member } in self.appended {
-            rows.push((event.index(), row, member.clone()));
-            events.push((event, member));
+        for Appended { event, row, member, related } in self.appended {
+            rows.push((event.index(), row, member.clone(), related.clone()));
+            events.push((event, member, related));
         }
         self.batch.at_position(move |first, batch| {
-            for (position, (index, mut row, member)) in (first..).zip(rows) {
+            for (position, (index, mut row, member, related)) in (first..).zip(rows) {
                 row.position = position;
                 batch.put(&tables::EVENTS, &(number, index), &row);
                 batch.put(&tables::TIMELINE, &(number, position.cast_signed()), &index);
                 if let Some((user_id, row)) = member {
                     index::put_member(batch, number, user_id, index::at(row, position));
+                }
+                if let Some(related) = related {
+                    index::put_relation(batch, number, &related.at(position));
                 }
             }
         });
@@ -389,8 +399,15 @@ impl RoomWriter {
     }
 }
 
-/// An event without its content, and the row of the member whose event it is.
-type Redacted = (Arc<Event>, Option<(OwnedUserId, MemberRow)>);
+/// What a redaction leaves.
+struct Redacted {
+    /// Without its content.
+    event: Arc<Event>,
+    /// The row of the member whose event it is.
+    member: Option<(OwnedUserId, MemberRow)>,
+    /// What the event was related to.
+    parent: Option<EventIndex>,
+}
 
 struct AuthState {
     events: StateEvents,
@@ -402,7 +419,7 @@ struct AfterCommit {
     rooms: Rooms,
     room: Arc<Room>,
     head: Arc<RoomHead>,
-    events: Vec<(Arc<Event>, Option<(OwnedUserId, MemberRow)>)>,
+    events: Vec<(Arc<Event>, Option<(OwnedUserId, MemberRow)>, Option<Related>)>,
     redacted: Vec<Redacted>,
 }
 
@@ -411,7 +428,7 @@ impl AfterCommit {
         let Self { rooms, room, head, events, redacted } = self;
         *room.head.write() = head;
         rooms.keep_open(&room);
-        for (position, (event, member)) in (first..).zip(events) {
+        for (position, (event, member, related)) in (first..).zip(events) {
             event.set_position(position);
             if let Some((user_id, row)) = member {
                 let joined = row.membership == ruma::events::room::member::MembershipState::Join;
@@ -420,9 +437,17 @@ impl AfterCommit {
                 }
                 rooms.members().update(&user_id, room.number, index::at(row, position));
             }
+            rooms.has_no_children(&room, event.index());
+            if let Some(related) = related {
+                let Related { parent, child } = related.at(position);
+                rooms.add_child(&room, parent, child);
+            }
             rooms.remember(&room, event);
         }
-        for (event, member) in redacted {
+        for Redacted { event, member, parent } in redacted {
+            if let Some(parent) = parent {
+                rooms.remove_child(&room, parent, event.index());
+            }
             if let Some((user_id, row)) = member {
                 rooms.members().update(&user_id, room.number, row);
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kith_store::{Scan, tables};
+use kith_store::tables::{self, EventIndex};
 use ruma::{
     OwnedEventId, OwnedTransactionId, TransactionId, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
@@ -12,13 +12,11 @@ use serde_json::value::RawValue;
 use super::{
     Room, Rooms,
     draft::Draft,
-    event::{ANNOTATION, Relation, SentBy},
+    event::{ANNOTATION, Event, Relation, SentBy, THREAD},
     persist::SendError,
+    relations::Child,
 };
 use crate::users::Requester;
-
-/// How many relations of an event are looked through for a duplicate.
-const RELATIONS_READ: usize = 1_000;
 
 impl Rooms {
     /// Sends an event once: the same transaction ID of the same device answers the same event.
@@ -45,7 +43,7 @@ impl Rooms {
         if let Some(event_id) = self.store().get(&tables::TRANSACTION_IDS, &key).await? {
             return Ok(event_id);
         }
-        self.check_annotation(room, &draft).await?;
+        self.check_relation(room, &draft).await?;
         let device_id = requester.device_id.clone();
         let draft = Draft { sent_by: Some(SentBy { device_id, transaction_id }), ..draft };
         let event = writer.append(draft).await?;
@@ -55,30 +53,44 @@ impl Rooms {
         Ok(event.event_id.clone())
     }
 
-    /// Nobody annotates one event twice with the same type and key. Call it under the room's lock.
-    /// [Spec](https://spec.matrix.org/latest/client-server-api/#avoiding-duplicate-annotations)
-    async fn check_annotation(&self, room: &Room, draft: &Draft) -> Result<(), SendError> {
-        let Some(Relation { rel_type: Some(kind), event_id: Some(target), key: Some(key) }) =
-            Relation::of(&draft.content)
-        else {
+    /// What the auth rules know nothing of. Call it under the room's lock.
+    async fn check_relation(&self, room: &Room, draft: &Draft) -> Result<(), SendError> {
+        let Some(relation) = Relation::of(&draft.content) else { return Ok(()) };
+        let (Some(rel_type), Some(target)) = (&relation.rel_type, &relation.event_id) else {
             return Ok(());
         };
-        if kind != ANNOTATION {
+        if rel_type != ANNOTATION && rel_type != THREAD {
             return Ok(());
         }
-        let Some(target) = self.event_by_id(room, &target).await? else { return Ok(()) };
+        let Some(target) = self.event_by_id(room, target).await? else { return Ok(()) };
+        match &relation.key {
+            Some(key) if rel_type == ANNOTATION => {
+                self.check_annotation(room, draft, &target, key).await
+            }
+            _ if rel_type == THREAD && target.is_child() => Err(SendError::NoThreadRoot),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nobody annotates one event twice with the same type and key.
+    /// [Spec](https://spec.matrix.org/latest/client-server-api/#avoiding-duplicate-annotations)
+    async fn check_annotation(
+        &self,
+        room: &Room,
+        draft: &Draft,
+        target: &Event,
+        key: &str,
+    ) -> Result<(), SendError> {
         // Under the room's lock nothing new is on its way: what was may be the same annotation.
         self.store().settled().await?;
-        let scan = Scan::prefix(&(room.number, target.index())).reverse().limit(RELATIONS_READ);
-        for ((_, _, index), kind) in self.store().scan(&tables::RELATIONS, scan).await? {
-            if kind != ANNOTATION {
-                continue;
-            }
+        let children = self.children(room, target.index()).await?;
+        let own = |child: &&Child| {
+            child.rel_type == ANNOTATION && child.sender == draft.sender && child.kind == draft.kind
+        };
+        let own: Vec<EventIndex> = children.read().iter().filter(own).map(|c| c.index).collect();
+        for index in own {
             let other = self.event(room, index).await?;
-            if other.sender == draft.sender
-                && other.kind == draft.kind
-                && other.relation().and_then(|relation| relation.key.as_ref()) == Some(&key)
-            {
+            if other.relation().and_then(|relation| relation.key.as_deref()) == Some(key) {
                 return Err(SendError::DuplicateAnnotation);
             }
         }

@@ -24,6 +24,8 @@ pub struct Visibility<'a> {
     user_id: OwnedUserId,
     member: Option<MemberRow>,
     seen: HashMap<SnapshotId, (HistoryVisibility, MembershipState)>,
+    /// See [`Visibility::sees_all_after`].
+    sees_all_after: Option<Option<i64>>,
 }
 
 impl Rooms {
@@ -34,7 +36,14 @@ impl Rooms {
     ) -> Result<Visibility<'a>, RoomError> {
         let member = self.members().get(room.number, user_id).await?;
         let user_id = user_id.to_owned();
-        Ok(Visibility { rooms: self, room, user_id, member, seen: HashMap::new() })
+        Ok(Visibility {
+            rooms: self,
+            room,
+            user_id,
+            member,
+            seen: HashMap::new(),
+            sees_all_after: None,
+        })
     }
 
     /// Whether anybody may read the room now, joined or not.
@@ -76,6 +85,43 @@ impl Visibility<'_> {
             return Ok(membership_of(event));
         }
         Ok(self.at(event.standing.state_before).await?.1)
+    }
+
+    /// Whose eyes these are.
+    pub fn user_id(&self) -> &OwnedUserId {
+        &self.user_id
+    }
+
+    /// A place in the timeline after which the user sees everything; `None` if there is none. It spares
+    /// looking at each event: members of a room that always shared its history see all of it.
+    pub async fn sees_all_after(&mut self) -> Result<Option<i64>, RoomError> {
+        if let Some(known) = self.sees_all_after {
+            return Ok(known);
+        }
+        let joined = self.member.as_ref().filter(|row| row.membership == MembershipState::Join);
+        let after = match joined.and_then(|row| row.joined_at) {
+            Some(_) if self.always_shared().await? => Some(i64::MIN),
+            joined_at => joined_at.map(u64::cast_signed),
+        };
+        self.sees_all_after = Some(after);
+        Ok(after)
+    }
+
+    /// Whether the room's history was open to every member from the beginning.
+    async fn always_shared(&self) -> Result<bool, RoomError> {
+        let kind = StateEventType::RoomHistoryVisibility;
+        let Some(current) = self.rooms.current_state_event(self.room, &kind, "").await? else {
+            return Ok(true);
+        };
+        let closed = current.content_as::<Content>().is_some_and(|content| {
+            matches!(
+                content.history_visibility,
+                HistoryVisibility::Invited | HistoryVisibility::Joined
+            )
+        });
+        let before = current.standing.state_before;
+        let before = self.rooms.state_event(self.room, before, &kind, "").await?;
+        Ok(!closed && before.is_none())
     }
 
     pub async fn sees(&mut self, event: &Event) -> Result<bool, RoomError> {

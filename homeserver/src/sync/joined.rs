@@ -319,12 +319,19 @@ impl Sync {
             return Ok(timeline);
         }
         let mut visibility = self.rooms.visibility(room, &asked.requester.user_id).await?;
+        // Without a gap the client sees what relates to an event, and sums it up itself.
+        let bundling = found.limited.then_some(&asked.ignored);
+        if found.limited {
+            self.rooms.find_children_of(room, &found.events).await?;
+        }
+        let viewer = Viewer { requester: asked.requester, with_room_id: false, bundling };
         for event in &found.events {
             let membership = match stretch.stayed {
                 true => MembershipState::Join,
                 false => visibility.membership_at(event).await?,
             };
-            timeline.events.push(self.client_event(asked, room, event, Some(membership)).await?);
+            let event = self.rooms.client_event(room, event, viewer, Some(membership));
+            timeline.events.push(event.await?);
         }
         timeline.limited = found.limited;
         timeline.prev_batch = Some(found.prev_batch.to_string());
@@ -338,7 +345,7 @@ impl Sync {
         event: &Event,
         membership: Option<MembershipState>,
     ) -> Result<Raw<T>, RoomError> {
-        let viewer = Viewer { requester: asked.requester, with_room_id: false };
+        let viewer = Viewer { requester: asked.requester, with_room_id: false, bundling: None };
         self.rooms.client_event(room, event, viewer, membership).await
     }
 

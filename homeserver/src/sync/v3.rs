@@ -87,7 +87,7 @@ impl Sync {
             Some(since) => self.changes(user_id, &memberships, since.position).await?,
             None => Changes { everything: true, account_data: true, ..Changes::default() },
         };
-        let ignored = self.ignored_users(user_id).await?;
+        let ignored = self.account_data.ignored_users(user_id).await?;
         let asked = Asked { requester, request, since, upto, ignored };
         let mut response = Response::new(upto.to_string());
         for (number, row) in self.rooms_to_tell(&asked, &memberships, &changes).await? {
@@ -231,16 +231,6 @@ impl Sync {
             events.push(account_data_event(crate::push::rules::PUSH_RULES, &content));
         }
         Ok(events)
-    }
-
-    async fn ignored_users(
-        &self,
-        user_id: &ruma::UserId,
-    ) -> Result<BTreeSet<OwnedUserId>, RoomError> {
-        let content = self.account_data.get(user_id, GLOBAL, "m.ignored_user_list").await?;
-        let users = content.as_ref().and_then(|content| content.get("ignored_users")?.as_object());
-        let ids = users.into_iter().flat_map(|users| users.keys());
-        Ok(ids.filter_map(|id| OwnedUserId::try_from(id.as_str()).ok()).collect())
     }
 
     async fn add_presence(

@@ -21,7 +21,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use kith_store::{
     Batch, Change, Database, Engine, Result, Snapshots, Store,
     engine::{self, EngineKind, Range, Write},
-    tables::{self, EventRow, RoomHead, Verdict},
+    tables::{self, EventRow, RelationRow, RoomHead, Verdict},
 };
 use ruma::{OwnedDeviceId, OwnedEventId, OwnedUserId};
 use tokio::runtime::Runtime;
@@ -83,7 +83,8 @@ async fn commit_event(store: &Store, room: u32, index: u32) {
     batch.put(&tables::EVENT_IDS, &event_id, &(room, index));
     batch.put(&tables::ROOM_HEADS, &room, &head);
     batch.put(&tables::TRANSACTION_IDS, &(sender.clone(), device, index.to_string()), &event_id);
-    batch.put(&tables::RELATIONS, &(room, index / 2, index), &"m.thread".to_owned());
+    let relation = RelationRow { rel_type: "m.thread".to_owned(), child: None };
+    batch.put(&tables::RELATIONS, &(room, index / 2, index), &relation);
     batch.put(&tables::REGISTRATION_TOKEN_USES, &sender.to_string(), &u64::from(index));
     batch.publish(Change::Event { room, index });
     batch.at_position(move |position, batch| {

@@ -67,6 +67,7 @@ pub const ALL: &[&dyn AnyTable] = &[
     // threads.rs
     &THREAD_SUBSCRIPTIONS,
     &THREAD_SUBSCRIPTION_CHANGES,
+    &THREADS,
 ];
 
 #[cfg(test)]

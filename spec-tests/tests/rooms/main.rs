@@ -6,6 +6,10 @@
     reason = "a test fails by panicking, and its helpers are not marked as tests"
 )]
 
+mod aggregations;
 mod fan_out;
 mod history_visibility;
+mod relating;
+mod relations;
 mod thread_subscriptions;
+mod threads;

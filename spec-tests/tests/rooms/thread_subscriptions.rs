@@ -1,7 +1,9 @@
 //! Following threads: MSC4306, and the list of changes of MSC4308.
 
-use kith_spec_tests::{TestServer, TestUser, encode, path};
+use kith_spec_tests::{TestServer, encode, path};
 use serde_json::{Value, json};
+
+use super::relating::reply;
 
 const NOT_IN_THREAD: &str = "IO.ELEMENT.MSC4306.M_NOT_IN_THREAD";
 const CONFLICT: &str = "IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION";
@@ -9,12 +11,6 @@ const CHANGES: &str = "unstable/io.element.msc4308/thread_subscriptions?dir=b";
 
 fn subscription(room: &str, root: &str) -> String {
     path!("unstable/io.element.msc4306/rooms/{}/thread/{}/subscription", room, root)
-}
-
-async fn reply(user: &TestUser, room: &str, root: &str, body: &str) -> String {
-    let relation = json!({ "rel_type": "m.thread", "event_id": root });
-    let content = json!({ "msgtype": "m.text", "body": body, "m.relates_to": relation });
-    user.send(room, "m.room.message", content).await
 }
 
 #[tokio::test]

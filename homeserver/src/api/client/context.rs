@@ -4,6 +4,7 @@ use ruma::{api::client::context::get_context, events::TimelineEventType};
 
 use super::message::{limit, senders, state_events, timeline_events};
 use crate::{
+    account_data::AccountData,
     api::{
         ApiError,
         incoming::{Incoming, State},
@@ -18,6 +19,7 @@ use crate::{
 /// `GET /_matrix/client/v3/rooms/{roomId}/context/{eventId}`
 pub async fn get_context(
     State(rooms): State<Rooms>,
+    State(account_data): State<AccountData>,
     Incoming { requester, request }: Incoming<get_context::v3::Request>,
 ) -> Result<get_context::v3::Response, ApiError> {
     let not_found = || ApiError::not_found("Event not found");
@@ -57,13 +59,15 @@ pub async fn get_context(
     let mut response = get_context::v3::Response::new();
     response.start = Some(before.reached.to_string());
     response.end = Some(after.reached.to_string());
-    let (rooms, room) = (&rooms, &*room);
+    let (rooms, room, requester) = (&rooms, &*room, &requester);
+    let ignored = &account_data.ignored_users(&requester.user_id).await?;
     let visibility = &mut visibility;
     response.events_before =
-        timeline_events(rooms, room, &requester, visibility, &before.events).await?;
-    response.event = timeline_events(rooms, room, &requester, visibility, &[event]).await?.pop();
+        timeline_events(rooms, room, requester, ignored, visibility, &before.events).await?;
+    response.event =
+        timeline_events(rooms, room, requester, ignored, visibility, &[event]).await?.pop();
     response.events_after =
-        timeline_events(rooms, room, &requester, visibility, &after.events).await?;
-    response.state = state_events(rooms, room, &requester, &state).await?;
+        timeline_events(rooms, room, requester, ignored, visibility, &after.events).await?;
+    response.state = state_events(rooms, room, requester, &state).await?;
     Ok(response)
 }

@@ -223,7 +223,7 @@ pub async fn get_member_events(
             members_at(&rooms, &readable, at, wanted).await?
         }
     };
-    let viewer = Viewer { requester: &requester, with_room_id: true };
+    let viewer = Viewer { requester: &requester, with_room_id: true, bundling: None };
     let mut chunk = Vec::with_capacity(events.len());
     for event in events {
         chunk.push(rooms.client_event(&readable.room, &event, viewer, None).await?);

@@ -16,6 +16,7 @@ use ruma::{
 };
 
 use crate::{
+    account_data::{AccountData, IgnoredUsers},
     api::{
         ApiError,
         incoming::{Incoming, State},
@@ -58,6 +59,7 @@ pub async fn send_message_event(
 /// `GET /_matrix/client/v3/rooms/{roomId}/messages`
 pub async fn get_message_events(
     State(rooms): State<Rooms>,
+    State(account_data): State<AccountData>,
     Incoming { requester, request }: Incoming<get_message_events::v3::Request>,
 ) -> Result<get_message_events::v3::Response, ApiError> {
     let readable = rooms.readable(&request.room_id, &requester.user_id).await?;
@@ -86,8 +88,9 @@ pub async fn get_message_events(
         let senders = senders(&rooms, room, first, &page.events).await?;
         response.state = state_events(&rooms, room, &requester, &senders).await?;
     }
+    let ignored = account_data.ignored_users(&requester.user_id).await?;
     response.chunk =
-        timeline_events(&rooms, room, &requester, &mut visibility, &page.events).await?;
+        timeline_events(&rooms, room, &requester, &ignored, &mut visibility, &page.events).await?;
     Ok(response)
 }
 
@@ -112,6 +115,19 @@ pub(super) fn limit(limit: UInt, filter: &RoomEventFilter) -> usize {
     usize::try_from(limit).unwrap_or(MAX_EVENTS).min(MAX_EVENTS)
 }
 
+/// The length of a page of a list whose `limit` must not be zero.
+pub(super) fn limit_of(
+    asked: Option<UInt>,
+    default: usize,
+    most: usize,
+) -> Result<usize, ApiError> {
+    match asked.map(|limit| usize::try_from(limit).unwrap_or(most)) {
+        Some(0) => Err(ApiError::invalid_param("`limit` is greater than zero")),
+        Some(limit) => Ok(limit.min(most)),
+        None => Ok(default),
+    }
+}
+
 /// The member events of those who sent something, as of the first of these events.
 pub(super) async fn senders(
     rooms: &Rooms,
@@ -129,15 +145,17 @@ pub(super) async fn senders(
     Ok(members)
 }
 
-/// Events with the requester's membership at each.
+/// Events with the requester's membership at each, and what relates to them.
 pub(super) async fn timeline_events(
     rooms: &Rooms,
     room: &Room,
     requester: &Requester,
+    ignored: &IgnoredUsers,
     visibility: &mut Visibility<'_>,
     events: &[Arc<Event>],
 ) -> Result<Vec<Raw<AnyTimelineEvent>>, RoomError> {
-    let viewer = Viewer { requester, with_room_id: true };
+    rooms.find_children_of(room, events).await?;
+    let viewer = Viewer { requester, with_room_id: true, bundling: Some(ignored) };
     let mut chunk = Vec::with_capacity(events.len());
     for event in events {
         let membership = visibility.membership_at(event).await?;
@@ -152,7 +170,7 @@ pub(super) async fn state_events(
     requester: &Requester,
     events: &[Arc<Event>],
 ) -> Result<Vec<Raw<AnyStateEvent>>, RoomError> {
-    let viewer = Viewer { requester, with_room_id: true };
+    let viewer = Viewer { requester, with_room_id: true, bundling: None };
     let mut state = Vec::with_capacity(events.len());
     for event in events {
         state.push(rooms.client_event(room, event, viewer, None).await?);

@@ -51,6 +51,16 @@ pub async fn create_receipt(
     let event = rooms.event_by_id(&room, &request.event_id).await?;
     // An event that this server does not know cannot be ordered among those that it does.
     if let Some(event) = event {
+        let thread = rooms.thread_of(&room, &event).await?;
+        let fits = match &request.thread {
+            ReceiptThread::Main => thread.is_none(),
+            // Reading a thread begins with its root, which is in the main timeline too.
+            ReceiptThread::Thread(root) => thread.as_ref() == Some(root) || event.event_id == *root,
+            _ => true,
+        };
+        if !fits {
+            return Err(ApiError::invalid_param("the event is not in this thread"));
+        }
         receipts.set(&room, &requester.user_id, &kind, &request.thread, &event).await?;
     }
     Ok(create_receipt::v3::Response::new())

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::message::direction;
 use crate::{
+    account_data::AccountData,
     api::{
         ApiError,
         incoming::{Incoming, State},
@@ -126,6 +127,7 @@ fn initial_state<T>(raw: &Raw<T>) -> Result<(StateEventType, String, Box<RawValu
 /// `GET /_matrix/client/v3/rooms/{roomId}/event/{eventId}`
 pub async fn get_room_event(
     State(rooms): State<Rooms>,
+    State(account_data): State<AccountData>,
     Incoming { requester, request }: Incoming<get_room_event::v3::Request>,
 ) -> Result<get_room_event::v3::Response, ApiError> {
     let not_found = || ApiError::not_found("Event not found");
@@ -133,7 +135,8 @@ pub async fn get_room_event(
     let mut visibility = rooms.visibility(&room, &requester.user_id).await?;
     let event = visibility.event(&request.event_id).await?.ok_or_else(not_found)?;
     let membership = visibility.membership_at(&event).await?;
-    let viewer = Viewer { requester: &requester, with_room_id: true };
+    let ignored = account_data.ignored_users(&requester.user_id).await?;
+    let viewer = Viewer { requester: &requester, with_room_id: true, bundling: Some(&ignored) };
     let event = rooms.client_event(&room, &event, viewer, Some(membership)).await?;
     Ok(get_room_event::v3::Response::new(event))
 }

@@ -50,7 +50,7 @@ pub async fn get_state_event_for_key(
     let event = event.ok_or_else(|| ApiError::not_found("The room has no such state event"))?;
     let json = match request.format {
         StateEventFormat::Event => {
-            let viewer = Viewer { requester: &requester, with_room_id: true };
+            let viewer = Viewer { requester: &requester, with_room_id: true, bundling: None };
             let event: Raw<AnyStateEvent> = rooms.client_event(room, &event, viewer, None).await?;
             event.into_json()
         }
@@ -67,7 +67,7 @@ pub async fn get_state_events(
 ) -> Result<get_state_events::v3::Response, ApiError> {
     let readable = rooms.readable(&request.room_id, &requester.user_id).await?;
     let snapshot = rooms.readable_state(&readable).await?;
-    let viewer = Viewer { requester: &requester, with_room_id: true };
+    let viewer = Viewer { requester: &requester, with_room_id: true, bundling: None };
     let mut events = Vec::new();
     for event in rooms.full_state(&readable.room, snapshot).await? {
         events.push(rooms.client_event(&readable.room, &event, viewer, None).await?);

@@ -1,4 +1,4 @@
-//! Threads: which of them a user follows.
+//! Threads: those of a room, and which of them a user follows.
 
 use std::sync::Arc;
 
@@ -12,24 +12,60 @@ use ruma::{
             self,
             unstable::{ThreadSubscription, ThreadUnsubscription},
         },
+        get_threads::{self, v1::IncludeThreads},
         subscribe_thread, unsubscribe_thread,
     },
 };
 
-use super::message::timeline_token;
+use super::message::{limit_of, timeline_events, timeline_token};
 use crate::{
+    account_data::AccountData,
     api::{
         ApiError,
         incoming::{Incoming, RouterExt, State},
     },
     rate_limit::{Action, RateLimiter},
-    room::{Room, Rooms, event::Event},
+    room::{Room, Rooms, event::Event, threads::ThreadsAsk, timeline::Direction},
     thread_subscriptions::{ChangeToken, SubscriptionError, ThreadSubscriptions},
     users::Requester,
 };
 
 /// How many changes one answer holds: unless the client says otherwise, and at most.
 const CHANGES: usize = 100;
+
+/// How many threads one page holds: unless the client says otherwise, and at most.
+const PAGE: usize = 20;
+const LONGEST_PAGE: usize = 100;
+
+/// `GET /_matrix/client/v1/rooms/{roomId}/threads`
+pub async fn get_threads(
+    State(rooms): State<Rooms>,
+    State(account_data): State<AccountData>,
+    Incoming { requester, request }: Incoming<get_threads::v1::Request>,
+) -> Result<get_threads::v1::Response, ApiError> {
+    let user_id = &requester.user_id;
+    let participant = match request.include {
+        IncludeThreads::All => None,
+        IncludeThreads::Participated => Some(user_id),
+        _ => return Err(ApiError::invalid_param("`include` is `all` or `participated`")),
+    };
+    let readable = rooms.readable(&request.room_id, user_id).await?;
+    let room = &readable.room;
+    let from = match &request.from {
+        Some(from) => timeline_token(from)?,
+        None => rooms.readable_end(&readable, Direction::Backward).await?,
+    };
+    let limit = limit_of(request.limit, PAGE, LONGEST_PAGE)?;
+    let ignored = &account_data.ignored_users(user_id).await?;
+    let mut visibility = rooms.visibility(room, user_id).await?;
+    let ask = ThreadsAsk { from, limit, participant, ignored };
+    let page = rooms.threads(room, &mut visibility, ask).await?;
+    let roots = page.roots;
+    let chunk = timeline_events(&rooms, room, &requester, ignored, &mut visibility, &roots).await?;
+    let mut response = get_threads::v1::Response::new(chunk);
+    response.next_batch = page.next.map(|next| next.to_string());
+    Ok(response)
+}
 
 /// What the proposals are to be called once they are in the specification.
 pub fn add_stable_paths(router: Router) -> Router {
@@ -120,12 +156,8 @@ pub async fn get_thread_subscriptions_changes(
         None => 0,
     };
     let from = request.from.as_deref().map(str::parse::<ChangeToken>).transpose()?;
-    let limit = request.limit.map_or(CHANGES, |limit| usize::try_from(limit).unwrap_or(CHANGES));
-    if limit == 0 {
-        return Err(ApiError::invalid_param("`limit` is greater than zero"));
-    }
-    let user_id = &requester.user_id;
-    let found = subscriptions.changes(user_id, since, from, limit.min(CHANGES)).await?;
+    let limit = limit_of(request.limit, CHANGES, CHANGES)?;
+    let found = subscriptions.changes(&requester.user_id, since, from, limit).await?;
     let mut response = get_thread_subscriptions_changes::unstable::Response::new();
     response.end = found.more.map(|more| more.to_string());
     for change in found.changes {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Json, StreamPosition, Table, Value};
+use crate::{Json, Key, StreamPosition, Table, Value};
 
 /// Dense number of a room in its team.
 pub type RoomNumber = u32;
@@ -178,9 +178,65 @@ pub struct MemberRow {
 }
 
 /// - Key: the room, the event that is related to, the event that relates to it.
-/// - Value: the relation type, e.g. `m.annotation`.
-pub const RELATIONS: Table<(RoomNumber, EventIndex, EventIndex), String> =
+pub const RELATIONS: Table<(RoomNumber, EventIndex, EventIndex), RelationRow> =
     Table::new(0x2b, "relations");
+
+/// That one event relates to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelationRow {
+    /// E.g. `m.annotation`.
+    pub rel_type: String,
+    /// Absent in rows of old: the event itself says the same.
+    pub child: Option<RelatedRow>,
+}
+
+/// What answers most questions about a related event without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelatedRow {
+    /// Its place in the timeline, as in [`TIMELINE`].
+    pub position: i64,
+    /// Milliseconds since the epoch.
+    pub origin_server_ts: u64,
+    pub sender: OwnedUserId,
+    /// The event's type.
+    pub kind: String,
+    pub event_id: OwnedEventId,
+}
+
+impl Value for RelationRow {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(160);
+        Key::encode(&self.rel_type, &mut out);
+        if let Some(child) = &self.child {
+            Key::encode(&child.position, &mut out);
+            Key::encode(&child.origin_server_ts, &mut out);
+            Key::encode(&child.sender, &mut out);
+            Key::encode(&child.kind, &mut out);
+            Key::encode(&child.event_id, &mut out);
+        }
+        out
+    }
+    fn decode(mut bytes: &[u8]) -> Result<Self, String> {
+        let bytes = &mut bytes;
+        let rel_type = Key::decode(bytes).ok_or("relation row without a type")?;
+        if bytes.is_empty() {
+            return Ok(Self { rel_type, child: None });
+        }
+        let mut child = || {
+            Some(RelatedRow {
+                position: Key::decode(bytes)?,
+                origin_server_ts: Key::decode(bytes)?,
+                sender: Key::decode(bytes)?,
+                kind: Key::decode(bytes)?,
+                event_id: Key::decode(bytes)?,
+            })
+        };
+        match child() {
+            Some(child) if bytes.is_empty() => Ok(Self { rel_type, child: Some(child) }),
+            _ => Err("malformed relation row".to_owned()),
+        }
+    }
+}
 
 /// What a device has sent, so that repeating a request does not repeat the event.
 /// - Key: the sender, their device, the transaction ID. Value: the event.
@@ -206,3 +262,30 @@ pub const PUBLISHED_ROOMS: Table<RoomNumber, ()> = Table::new(0x2f, "published_r
 /// Local accounts that were erased when they were closed. Value: the stream position then.
 /// Written by `room::erasure`.
 pub const ERASED_USERS: Table<OwnedUserId, StreamPosition> = Table::new(0x30, "erased_users");
+
+#[cfg(test)]
+mod tests {
+    use ruma::{owned_event_id, owned_user_id};
+
+    use super::*;
+
+    #[test]
+    fn relation_rows_of_old_are_still_read() {
+        let old = Value::encode(&"m.annotation".to_owned());
+        let row = RelationRow { rel_type: "m.annotation".to_owned(), child: None };
+        assert_eq!(RelationRow::decode(&old), Ok(row.clone()));
+        assert_eq!(row.encode(), old);
+        let child = RelatedRow {
+            position: -7,
+            origin_server_ts: 12,
+            sender: owned_user_id!("@alice:kith"),
+            kind: "m.reaction".to_owned(),
+            event_id: owned_event_id!("$reaction"),
+        };
+        let new = RelationRow { child: Some(child), ..row };
+        let encoded = new.encode();
+        assert_eq!(RelationRow::decode(&encoded), Ok(new));
+        assert!(RelationRow::decode(&encoded[..encoded.len() - 1]).is_err());
+        assert!(RelationRow::decode(&[&encoded[..], &[0]].concat()).is_err());
+    }
+}

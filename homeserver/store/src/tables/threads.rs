@@ -1,9 +1,9 @@
-//! What users follow of a room's threads.
+//! A room's threads, and which of them users follow.
 
 use ruma::{OwnedEventId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::RoomNumber;
+use super::{EventIndex, RoomNumber};
 use crate::{Json, StreamPosition, Table};
 
 /// Threads that a user subscribed to, or unsubscribed from after that.
@@ -37,3 +37,10 @@ pub const THREAD_SUBSCRIPTION_CHANGES: Table<
     (OwnedUserId, StreamPosition),
     Json<(RoomNumber, OwnedEventId)>,
 > = Table::new(0x64, "thread_subscription_changes");
+
+/// A room's threads by their newest event.
+/// - Key: the room, the place of the event in the timeline. Value: the root's index.
+/// - A row may be out of date: the thread has a newer event, or this one was redacted. The row of
+///   its newest event is there.
+/// - Written by `room::persist`.
+pub const THREADS: Table<(RoomNumber, i64), EventIndex> = Table::new(0x67, "threads");
