@@ -1,5 +1,6 @@
 //! Which request goes to which handler? The router is the table of contents.
 
+mod adapt;
 mod admin;
 pub mod authenticate;
 pub mod client;

@@ -159,7 +159,11 @@ pub fn receipt_content(
                     value["thread_id"] = thread.as_str().into();
                 }
                 let event = content.entry(receipt.event_id.to_string()).or_insert(json!({}));
-                event[kind][user_id.as_str()] = value;
+                // The unthreaded one comes first, and says more than one of a thread.
+                let told = &mut event[kind][user_id.as_str()];
+                if told.is_null() {
+                    *told = value;
+                }
             }
         }
     }

@@ -3,12 +3,12 @@
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#typing-notifications)
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
 
-use kith_store::tables::RoomNumber;
+use kith_store::{Change, StreamPosition, tables::RoomNumber};
 use parking_lot::Mutex;
 use ruma::{OwnedUserId, UserId};
 use tokio::{
@@ -17,7 +17,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{ephemeral::Serials, room::Rooms, waiters::Waiters};
+use crate::{
+    ephemeral::Serials,
+    room::{RoomError, Rooms},
+    waiters::Waiters,
+};
 
 /// The longest that a client may claim to be typing without saying so again.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -51,7 +55,7 @@ impl Typing {
         room: RoomNumber,
         user_id: &UserId,
         timeout: Option<Duration>,
-    ) -> Result<(), crate::room::RoomError> {
+    ) -> Result<(), RoomError> {
         let changed = {
             let mut state = self.state.lock();
             let typing = state.entry(room).or_default();
@@ -93,6 +97,8 @@ impl Typing {
         // told by then.
         const FORGET: Duration = Duration::from_secs(300);
         let mut sweep = Instant::now() + FORGET;
+        let mut published = self.rooms.store().stream().subscribe();
+        let mut seen = *published.borrow_and_update();
         loop {
             let next = {
                 let state = self.state.lock();
@@ -102,6 +108,16 @@ impl Typing {
             tokio::select! {
                 () = stopping.cancelled() => return,
                 () = self.changed.notified() => continue,
+                changed = published.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let since = std::mem::replace(&mut seen, *published.borrow_and_update());
+                    if let Err(error) = self.end_with_membership(since).await {
+                        tracing::warn!(%error, "typing: it cannot be read who left");
+                    }
+                    continue;
+                }
                 () = sleep_until(next) => {}
             }
             for room in self.expire(Instant::now()) {
@@ -114,6 +130,40 @@ impl Typing {
                 sweep = Instant::now() + FORGET;
             }
         }
+    }
+
+    /// Whoever is no longer in a room does not type there.
+    async fn end_with_membership(&self, since: StreamPosition) -> Result<(), RoomError> {
+        // What memory has forgotten was minutes ago: that typing is over.
+        let changes = self.rooms.store().stream().since(since).unwrap_or_default();
+        let rooms: BTreeSet<RoomNumber> = {
+            let state = self.state.lock();
+            let changed = changes.iter().filter_map(|published| match *published.change {
+                Change::Event { room, .. } => Some(room),
+                _ => None,
+            });
+            let typing = |room: &RoomNumber| state.get(room).is_some_and(|r| !r.users.is_empty());
+            changed.filter(typing).collect()
+        };
+        for number in rooms {
+            let Some(room) = self.rooms.by_number(number).await? else { continue };
+            let joined = self.rooms.local_joined(&room).await?;
+            let ended = {
+                let mut state = self.state.lock();
+                let Some(typing) = state.get_mut(&number) else { continue };
+                let before = typing.users.len();
+                typing.users.retain(|user_id, _| joined.contains(user_id));
+                let ended = typing.users.len() < before;
+                if ended {
+                    typing.serial = self.serials.next();
+                }
+                ended
+            };
+            if ended {
+                self.wake(number).await?;
+            }
+        }
+        Ok(())
     }
 
     fn expire(&self, now: Instant) -> Vec<RoomNumber> {
@@ -129,7 +179,7 @@ impl Typing {
         expired
     }
 
-    async fn wake(&self, room: RoomNumber) -> Result<(), crate::room::RoomError> {
+    async fn wake(&self, room: RoomNumber) -> Result<(), RoomError> {
         if let Some(room) = self.rooms.by_number(room).await? {
             self.waiters.wake_all(self.rooms.local_joined(&room).await?.iter());
         }

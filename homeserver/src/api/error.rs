@@ -408,7 +408,7 @@ impl From<RoomError> for ApiError {
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::NotMember => Self::forbidden(error.to_string()),
+            ReadError::NotMember | ReadError::Hidden => Self::forbidden(error.to_string()),
             ReadError::Room(error) => error.into(),
         }
     }

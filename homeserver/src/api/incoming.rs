@@ -12,9 +12,8 @@ use axum::{
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
 use ruma::api::{
-    IncomingRequest, IncomingRequestExt, Metadata, OutgoingResponseExt,
+    IncomingRequest, IncomingRequestExt, OutgoingResponseExt,
     auth_scheme::{AccessToken, AuthScheme},
-    error::DeserializationError,
     path_builder::PathBuilder,
 };
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -172,31 +171,6 @@ async fn read_body(body: Body, limit: u64) -> Result<Bytes, ApiError> {
 
 fn parameter_count<R: IncomingRequest>() -> usize {
     R::PATH_BUILDER.all_paths().next().map_or(0, |path| path.matches('{').count())
-}
-
-/// The request `R`, where no body at all means an empty object. Most of ruma's requests read it so
-/// themselves.
-pub struct OptionalBody<R>(pub R);
-
-impl<R: Metadata> Metadata for OptionalBody<R> {
-    const METHOD: http::Method = R::METHOD;
-    const RATE_LIMITED: bool = R::RATE_LIMITED;
-    type Authentication = R::Authentication;
-    type PathBuilder = R::PathBuilder;
-    const PATH_BUILDER: Self::PathBuilder = R::PATH_BUILDER;
-}
-
-impl<R: IncomingRequest> IncomingRequest for OptionalBody<R> {
-    type EndpointError = R::EndpointError;
-    type OutgoingResponse = R::OutgoingResponse;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        path_args: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let request = request.map(|body| if body.is_empty() { b"{}" } else { body });
-        R::try_from_http_request_inner(request, path_args).map(Self)
-    }
 }
 
 /// A handler of one endpoint: some parts of the application, then [`Incoming`].

@@ -9,11 +9,7 @@ use std::net::IpAddr;
 use axum::extract::FromRef;
 use ruma::{
     UserId,
-    api::{
-        IncomingRequest, Metadata,
-        client::uiaa::{AuthData, AuthFlow, AuthType, UserIdentifier},
-        error::DeserializationError,
-    },
+    api::client::uiaa::{AuthData, AuthFlow, AuthType, UserIdentifier},
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -25,46 +21,6 @@ use crate::{
     rate_limit::{Action, RateLimiter},
     users::{AccountError, Interactive, Operation, Requester, UnknownInteraction, Users},
 };
-
-/// The request `R`, which somebody must confirm. Old clients name themselves in `auth.user`, where
-/// ruma's type knows `auth.identifier` alone.
-pub struct Confirmed<R>(pub R);
-
-impl<R: Metadata> Metadata for Confirmed<R> {
-    const METHOD: http::Method = R::METHOD;
-    const RATE_LIMITED: bool = R::RATE_LIMITED;
-    type Authentication = R::Authentication;
-    type PathBuilder = R::PathBuilder;
-    const PATH_BUILDER: Self::PathBuilder = R::PATH_BUILDER;
-}
-
-impl<R: IncomingRequest> IncomingRequest for Confirmed<R> {
-    type EndpointError = R::EndpointError;
-    type OutgoingResponse = R::OutgoingResponse;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        path_args: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        match with_identifier(request.body()) {
-            Some(body) => R::try_from_http_request_inner(request.map(|_| &body[..]), path_args),
-            None => R::try_from_http_request_inner(request, path_args),
-        }
-        .map(Self)
-    }
-}
-
-/// The body with `auth.identifier` made of `auth.user`; `None` if it is good as it is.
-fn with_identifier(body: &[u8]) -> Option<Vec<u8>> {
-    let mut body: Map<String, Value> = serde_json::from_slice(body).ok()?;
-    let auth = body.get_mut("auth")?.as_object_mut()?;
-    if auth.contains_key("identifier") || auth.get("type")? != AuthType::Password.as_str() {
-        return None;
-    }
-    let user = auth.remove("user")?;
-    auth.insert("identifier".to_owned(), json!({ "type": "m.id.user", "user": user }));
-    serde_json::to_vec(&body).ok()
-}
 
 /// What it takes to check the stages.
 pub struct Uiaa {

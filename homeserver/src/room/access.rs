@@ -26,6 +26,8 @@ pub struct Readable {
 pub enum ReadError {
     #[error("you are not and were not a member of this room")]
     NotMember,
+    #[error("you may not see this part of the room's history")]
+    Hidden,
     #[error(transparent)]
     Room(#[from] RoomError),
 }
@@ -73,21 +75,26 @@ impl Rooms {
         }
     }
 
-    /// As [`Self::readable_state`], at a point of the timeline if that is earlier.
+    /// As [`Self::readable_state`], at a point of the timeline if that is earlier and the user may see
+    /// what happened there.
     pub async fn readable_state_at(
         &self,
         readable: &Readable,
+        user_id: &UserId,
         at: Option<TimelineToken>,
-    ) -> Result<SnapshotId, RoomError> {
-        let Some(at) = at else { return self.readable_state(readable).await };
+    ) -> Result<SnapshotId, ReadError> {
+        let Some(at) = at else { return Ok(self.readable_state(readable).await?) };
         let left = readable.left.as_ref().map(|left| left.position().cast_signed());
         if left.is_some_and(|left| left <= at.0) {
-            return self.readable_state(readable).await;
+            return Ok(self.readable_state(readable).await?);
         }
         let rows = self.timeline(&readable.room, at.after(), Direction::Backward, 1).await?;
         let Some((_, index)) = rows.first() else { return Ok(EMPTY) };
         let event = self.event(&readable.room, *index).await?;
-        self.state_after(&readable.room, &event).await
+        if !self.visibility(&readable.room, user_id).await?.sees(&event).await? {
+            return Err(ReadError::Hidden);
+        }
+        Ok(self.state_after(&readable.room, &event).await?)
     }
 
     /// Where paging through the room begins if the client does not say: at its end, or where the user

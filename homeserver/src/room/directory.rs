@@ -29,6 +29,13 @@ const REMEMBERED: usize = 10_000;
 #[derive(Clone)]
 pub(super) struct Listings(Arc<Cache<(RoomNumber, SnapshotId), Arc<PublicRoomsChunk>>>);
 
+impl Listings {
+    /// Called by the writer when a redaction took the content of something that a listing may show.
+    pub(super) fn forget(&self, room: RoomNumber, snapshot: SnapshotId) {
+        self.0.remove(&(room, snapshot));
+    }
+}
+
 impl Default for Listings {
     fn default() -> Self {
         Self(Arc::new(crate::cache::of_at_most(REMEMBERED)))
@@ -102,9 +109,15 @@ impl Rooms {
         snapshot: SnapshotId,
     ) -> Result<Arc<PublicRoomsChunk>, RoomError> {
         let key = (room.number, snapshot);
-        if let Some(known) = self.listings().0.get(&key) {
-            return Ok(known);
-        }
+        // A listing that is being read while a redaction forgets it is not remembered.
+        self.listings().0.get_or_insert_async(&key, self.read_listing(room, snapshot)).await
+    }
+
+    async fn read_listing(
+        &self,
+        room: &Room,
+        snapshot: SnapshotId,
+    ) -> Result<Arc<PublicRoomsChunk>, RoomError> {
         let text = async |kind: StateEventType, field: &str| -> Result<Option<String>, RoomError> {
             let event = self.state_event(room, snapshot, &kind, "").await?;
             let content = event.and_then(|event| event.content_as::<Map<String, Value>>());
@@ -128,9 +141,7 @@ impl Rooms {
         listing.room_type = kind.map(RoomType::from);
         let rule = text(StateEventType::RoomJoinRules, "join_rule").await?;
         listing.join_rule = rule.map_or(JoinRuleKind::Invite, JoinRuleKind::from);
-        let listing = Arc::new(listing);
-        self.listings().0.insert(key, Arc::clone(&listing));
-        Ok(listing)
+        Ok(Arc::new(listing))
     }
 }
 

@@ -426,7 +426,7 @@ struct AfterCommit {
 impl AfterCommit {
     fn apply(self, first: StreamPosition) {
         let Self { rooms, room, head, events, redacted } = self;
-        *room.head.write() = head;
+        *room.head.write() = Arc::clone(&head);
         rooms.keep_open(&room);
         for (position, (event, member, related)) in (first..).zip(events) {
             event.set_position(position);
@@ -443,6 +443,9 @@ impl AfterCommit {
                 rooms.add_child(&room, parent, child);
             }
             rooms.remember(&room, event);
+        }
+        if !redacted.is_empty() {
+            rooms.listings().forget(room.number, head.snapshot);
         }
         for Redacted { event, member, parent } in redacted {
             if let Some(parent) = parent {

@@ -2,7 +2,7 @@
 //!
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#redactions)
 
-use ruma::{OwnedEventId, UserId};
+use ruma::{OwnedEventId, UserId, events::TimelineEventType};
 use serde_json::{Map, Value};
 
 use super::{
@@ -21,6 +21,10 @@ impl RoomWriter {
             None => None,
         };
         let target = target.ok_or(SendError::UnknownEvent)?;
+        if matches!(target.kind, TimelineEventType::RoomCreate | TimelineEventType::RoomServerAcl) {
+            // The room would lose its type and its predecessor, or its walls.
+            return Err(SendError::Unauthorized("this event is never redacted".to_owned()));
+        }
         if !self.may_redact(&draft.sender, &target).await? {
             return Err(SendError::Unauthorized("you may not redact this event".to_owned()));
         }

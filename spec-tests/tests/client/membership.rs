@@ -406,3 +406,38 @@ async fn guests_are_where_they_may_be() {
     assert_eq!(alice.membership_of(&room, &guest).await.as_deref(), Some("leave"));
     assert_eq!(alice.membership_of(&room, &alice).await.as_deref(), Some("join"));
 }
+
+#[tokio::test]
+async fn who_came_later_does_not_learn_who_was_there_before() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let history = json!({
+        "type": "m.room.history_visibility", "state_key": "",
+        "content": { "history_visibility": "joined" },
+    });
+    let body = json!({ "preset": "public_chat", "initial_state": [history] });
+    let room = alice.create_room_from(body).await;
+    alice.send_text(&room, "before").await;
+    let before = alice.sync(None).await.next_batch;
+    bob.join(&room).await;
+    let path = format!("v3/rooms/{}/members?at={before}", kith_spec_tests::encode(&room));
+    bob.get(&path).await.error(403, "M_FORBIDDEN");
+    alice.get(&path).await.ok();
+}
+
+/// [Spec](https://spec.matrix.org/latest/client-server-api/#room-upgrades)
+#[tokio::test]
+async fn a_join_by_state_is_a_join() {
+    let server = TestServer::with(|config| {
+        config.rate_limits.enabled = true;
+        let limit = kith_homeserver::config::RateLimit::On { per_second: 0.01, burst: 1 };
+        config.rate_limits.join = limit;
+    })
+    .await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let (first, second) = (alice.create_public_room().await, alice.create_public_room().await);
+    let member = |room: &str| path!("v3/rooms/{}/state/m.room.member/{}", room, bob.user_id);
+    let join = json!({ "membership": "join" });
+    bob.put(&member(&first), join.clone()).await.ok();
+    bob.put(&member(&second), join).await.error(429, "M_LIMIT_EXCEEDED");
+}

@@ -43,3 +43,20 @@ async fn the_read_marker_cannot_be_set_as_account_data() {
     eve.post(&markers, json!({ "m.fully_read": "$x" })).await.error(403, "M_FORBIDDEN");
     alice.post(&markers, json!({})).await.ok();
 }
+
+#[tokio::test]
+async fn the_read_marker_stays_in_its_room_and_does_not_move_back() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let (room, other) = (alice.create_room().await, alice.create_room().await);
+    let first = alice.send_text(&room, "1").await;
+    let second = alice.send_text(&room, "2").await;
+    let elsewhere = alice.send_text(&other, "3").await;
+    let markers = path!("v3/rooms/{}/read_markers", room);
+    let data = path!("v3/user/{}/rooms/{}/account_data/m.fully_read", alice.user_id, room);
+    alice.post(&markers, json!({ "m.fully_read": second })).await.ok();
+    let refused = alice.post(&markers, json!({ "m.fully_read": elsewhere })).await;
+    refused.error(400, "M_INVALID_PARAM");
+    alice.post(&markers, json!({ "m.fully_read": first })).await.ok();
+    assert_eq!(alice.get(&data).await.ok(), json!({ "event_id": second }));
+}

@@ -129,3 +129,18 @@ async fn reading_lowers_the_unread_count() {
     bob.send_text(&room, "I'm here").await;
     assert_eq!(unread().await, (Some(0), Some(0)));
 }
+
+/// Many clients know unthreaded receipts alone.
+#[tokio::test]
+async fn of_two_receipts_on_one_event_the_unthreaded_is_told() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = alice.create_room_with(&[&bob]).await;
+    let event_id = alice.send_text(&room, "1").await;
+    read(&bob, &room, "m.read", &event_id, json!({})).await;
+    read(&bob, &room, "m.read", &event_id, json!({ "thread_id": "main" })).await;
+    let sync = alice.sync(None).await;
+    let receipt = sync.ephemeral(&room).last("m.receipt").expect("a receipt");
+    let receipt = &receipt["content"][&event_id]["m.read"][&bob.user_id];
+    assert!(receipt.is_object() && receipt.get("thread_id").is_none(), "{receipt}");
+}

@@ -134,3 +134,26 @@ async fn a_redacted_name_is_gone_from_the_list_of_members() {
     alice.redact(&room, &named.text_at("event_id")).await;
     assert_eq!(name().await, json!(null));
 }
+
+#[tokio::test]
+async fn a_redacted_name_is_gone_from_the_directory() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let body = json!({ "visibility": "public", "preset": "public_chat" });
+    let room = alice.create_room_from(body).await;
+    let named = alice.set_state(&room, "m.room.name", "", json!({ "name": "A slip" })).await;
+    assert!(alice.get("v3/publicRooms").await.ok().to_string().contains("A slip"));
+    alice.redact(&room, &named).await;
+    assert!(!alice.get("v3/publicRooms").await.ok().to_string().contains("A slip"));
+}
+
+#[tokio::test]
+async fn what_makes_a_room_is_never_redacted() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let room = alice.create_room().await;
+    let path = path!("v3/rooms/{}/state/m.room.create/?format=event", room);
+    let create = alice.get(&path).await.text_at("event_id");
+    let path = path!("v3/rooms/{}/redact/{}/{}", room, create, alice.new_transaction());
+    alice.put(&path, json!({})).await.error(403, "M_FORBIDDEN");
+}

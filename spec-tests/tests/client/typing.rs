@@ -41,7 +41,8 @@ async fn typing_ends_with_membership() {
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
     let room = alice.create_room_with(&[&bob]).await;
     let path = path!("v3/rooms/{}/typing/{}", room, alice.user_id);
-    alice.put(&path, json!({ "typing": true, "timeout": 30_000 })).await.ok();
+    // Longer than this test waits.
+    alice.put(&path, json!({ "typing": true, "timeout": 120_000 })).await.ok();
     let since = bob.sync(None).await.next_batch;
     alice.leave(&room).await;
     bob.sync_until(since, |sync| typing(sync, &room) == Some(json!([]))).await;
@@ -59,4 +60,5 @@ async fn nobody_types_for_others_or_from_outside() {
     bob.put(&own, body).await.error(403, "M_FORBIDDEN");
     let own = path!("v3/rooms/{}/typing/{}", room, alice.user_id);
     alice.put(&own, json!({})).await.error(400, "M_BAD_JSON");
+    alice.put(&own, json!({ "typing": true })).await.ok();
 }

@@ -14,8 +14,9 @@ use ruma::{
 use crate::{
     api::{
         ApiError,
+        adapt::{Adapted, NamedByUser},
         incoming::{ClientAddress, Incoming, State},
-        uiaa::{self, Confirmed, Uiaa},
+        uiaa::{self, Uiaa},
     },
     app::App,
     devices::{SessionRequest, Sessions},
@@ -208,8 +209,8 @@ pub async fn change_password(
     State(uiaa): State<Uiaa>,
     State(users): State<Users>,
     State(sessions): State<Sessions>,
-    Incoming { requester, request: Confirmed(request) }: Incoming<
-        Confirmed<change_password::v3::Request>,
+    Incoming { requester, request: Adapted(request, _) }: Incoming<
+        Adapted<change_password::v3::Request, NamedByUser>,
     >,
 ) -> Result<change_password::v3::Response, ApiError> {
     let requester = requester.ok_or_else(ApiError::missing_token)?;
@@ -229,8 +230,8 @@ pub async fn change_password(
 pub async fn deactivate(
     State(uiaa): State<Uiaa>,
     State(app): State<App>,
-    Incoming { requester, request: Confirmed(request) }: Incoming<
-        Confirmed<deactivate::v3::Request>,
+    Incoming { requester, request: Adapted(request, _) }: Incoming<
+        Adapted<deactivate::v3::Request, NamedByUser>,
     >,
 ) -> Result<deactivate::v3::Response, ApiError> {
     let requester = requester.ok_or_else(ApiError::missing_token)?;

@@ -7,8 +7,9 @@ use ruma::api::client::device::{
 use crate::{
     api::{
         ApiError,
+        adapt::{Adapted, NamedByUser},
         incoming::{Incoming, State},
-        uiaa::{Confirmed, Uiaa},
+        uiaa::Uiaa,
     },
     devices::{Device, Sessions},
 };
@@ -53,8 +54,8 @@ pub async fn update_device(
 pub async fn delete_device(
     State(uiaa): State<Uiaa>,
     State(sessions): State<Sessions>,
-    Incoming { requester, request: Confirmed(request) }: Incoming<
-        Confirmed<delete_device::v3::Request>,
+    Incoming { requester, request: Adapted(request, _) }: Incoming<
+        Adapted<delete_device::v3::Request, NamedByUser>,
     >,
 ) -> Result<delete_device::v3::Response, ApiError> {
     uiaa.confirm(&requester, "delete_device", &request.device_id, request.auth).await?;
@@ -66,8 +67,8 @@ pub async fn delete_device(
 pub async fn delete_devices(
     State(uiaa): State<Uiaa>,
     State(sessions): State<Sessions>,
-    Incoming { requester, request: Confirmed(request) }: Incoming<
-        Confirmed<delete_devices::v3::Request>,
+    Incoming { requester, request: Adapted(request, _) }: Incoming<
+        Adapted<delete_devices::v3::Request, NamedByUser>,
     >,
 ) -> Result<delete_devices::v3::Response, ApiError> {
     if request.devices.len() > DELETED_AT_ONCE {

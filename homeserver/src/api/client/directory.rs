@@ -1,18 +1,12 @@
 //! The published rooms.
 
-use http::Method;
 use ruma::{
     ServerName, UInt,
-    api::{
-        IncomingRequest, Metadata,
-        client::{
-            directory::{
-                get_public_rooms, get_public_rooms_filtered, get_room_visibility,
-                set_room_visibility,
-            },
-            room::Visibility,
+    api::client::{
+        directory::{
+            get_public_rooms, get_public_rooms_filtered, get_room_visibility, set_room_visibility,
         },
-        error::DeserializationError,
+        room::Visibility,
     },
     directory::{Filter, RoomNetwork},
 };
@@ -21,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::{
     api::{
         ApiError,
+        adapt::{Adapt, Adapted},
         incoming::{Incoming, State},
     },
     rate_limit::{Action, RateLimiter},
@@ -31,31 +26,13 @@ use crate::{
 const MAX_ROOMS: usize = 500;
 const DEFAULT_ROOMS: usize = 100;
 
-/// As ruma's request, but without a visibility it is public, as the specification says.
-pub struct SetRoomVisibility(set_room_visibility::v3::Request);
+/// A room is made public if nothing else is said.
+pub struct PublicByDefault;
 
-impl Metadata for SetRoomVisibility {
-    const METHOD: Method = set_room_visibility::v3::Request::METHOD;
-    const RATE_LIMITED: bool = set_room_visibility::v3::Request::RATE_LIMITED;
-    type Authentication = <set_room_visibility::v3::Request as Metadata>::Authentication;
-    type PathBuilder = <set_room_visibility::v3::Request as Metadata>::PathBuilder;
-    const PATH_BUILDER: Self::PathBuilder = set_room_visibility::v3::Request::PATH_BUILDER;
-}
-
-impl IncomingRequest for SetRoomVisibility {
-    type EndpointError = <set_room_visibility::v3::Request as IncomingRequest>::EndpointError;
-    type OutgoingResponse = set_room_visibility::v3::Response;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        path_args: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let (parts, body) = request.into_parts();
-        let mut body: Map<String, Value> = serde_json::from_slice(body)?;
+impl Adapt for PublicByDefault {
+    fn adapt(body: &mut Map<String, Value>) -> Result<(), serde_json::Error> {
         body.entry("visibility").or_insert_with(|| Visibility::Public.as_str().into());
-        let body = serde_json::to_vec(&body)?;
-        let request = http::Request::from_parts(parts, &body[..]);
-        set_room_visibility::v3::Request::try_from_http_request_inner(request, path_args).map(Self)
+        Ok(())
     }
 }
 
@@ -74,7 +51,9 @@ pub async fn get_room_visibility(
 /// `PUT /_matrix/client/v3/directory/list/room/{roomId}`
 pub async fn set_room_visibility(
     State(rooms): State<Rooms>,
-    Incoming { requester, request: SetRoomVisibility(request) }: Incoming<SetRoomVisibility>,
+    Incoming { requester, request: Adapted(request, _) }: Incoming<
+        Adapted<set_room_visibility::v3::Request, PublicByDefault>,
+    >,
 ) -> Result<set_room_visibility::v3::Response, ApiError> {
     let room = rooms.get(&request.room_id).await?;
     let room = room.ok_or_else(|| ApiError::not_found("Room not found"))?;

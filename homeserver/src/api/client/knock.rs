@@ -6,7 +6,8 @@ use super::membership::resolve;
 use crate::{
     api::{
         ApiError,
-        incoming::{Incoming, OptionalBody, State},
+        adapt::{Adapted, OptionalBody},
+        incoming::{Incoming, State},
     },
     rate_limit::{self, RateLimiter},
     room::{
@@ -19,8 +20,8 @@ use crate::{
 pub async fn knock_room(
     State(rooms): State<Rooms>,
     State(limits): State<RateLimiter>,
-    Incoming { requester, request: OptionalBody(request) }: Incoming<
-        OptionalBody<knock_room::v3::Request>,
+    Incoming { requester, request: Adapted(request, _) }: Incoming<
+        Adapted<knock_room::v3::Request, OptionalBody>,
     >,
 ) -> Result<knock_room::v3::Response, ApiError> {
     limits.check(rate_limit::Action::Join, &requester.user_id)?;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use kith_store::tables::MemberRow;
 use ruma::{
-    OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId,
+    OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, UserId,
     api::client::membership::{
         ban_user, forget_room, get_member_events,
         invite_user::{self, v3::InvitationRecipient},
@@ -18,13 +18,14 @@ use super::message::timeline_token;
 use crate::{
     api::{
         ApiError,
-        incoming::{Incoming, OptionalBody, State},
+        adapt::{Adapted, OptionalBody},
+        incoming::{Incoming, State},
     },
     predecessor::RoomSettings,
     rate_limit::{self, RateLimiter},
     room::{
         Room, RoomError, Rooms,
-        access::Readable,
+        access::{ReadError, Readable},
         client_event::Viewer,
         event::Event,
         history::TimelineToken,
@@ -51,8 +52,8 @@ pub async fn join_room_by_id_or_alias(
     State(rooms): State<Rooms>,
     State(limits): State<RateLimiter>,
     State(settings): State<RoomSettings>,
-    Incoming { requester, request: OptionalBody(request) }: Incoming<
-        OptionalBody<join_room_by_id_or_alias::v3::Request>,
+    Incoming { requester, request: Adapted(request, _) }: Incoming<
+        Adapted<join_room_by_id_or_alias::v3::Request, OptionalBody>,
     >,
 ) -> Result<join_room_by_id_or_alias::v3::Response, ApiError> {
     limits.check(rate_limit::Action::Join, &requester.user_id)?;
@@ -220,7 +221,7 @@ pub async fn get_member_events(
         None if readable.left.is_none() => current_members(&rooms, &readable.room, wanted).await?,
         at => {
             let at = at.as_deref().map(timeline_token).transpose()?;
-            members_at(&rooms, &readable, at, wanted).await?
+            members_at(&rooms, &readable, &requester.user_id, at, wanted).await?
         }
     };
     let viewer = Viewer { requester: &requester, with_room_id: true, bundling: None };
@@ -249,10 +250,11 @@ async fn current_members(
 async fn members_at(
     rooms: &Rooms,
     readable: &Readable,
+    user_id: &UserId,
     at: Option<TimelineToken>,
     wanted: impl Fn(&MembershipState) -> bool,
-) -> Result<Vec<Arc<Event>>, RoomError> {
-    let snapshot = rooms.readable_state_at(readable, at).await?;
+) -> Result<Vec<Arc<Event>>, ReadError> {
+    let snapshot = rooms.readable_state_at(readable, user_id, at).await?;
     let kind = StateEventType::RoomMember;
     let mut events = rooms.state_of_type(&readable.room, snapshot, &kind).await?;
     events.retain(|event| wanted(&membership_of(event)));

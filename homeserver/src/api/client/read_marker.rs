@@ -31,7 +31,7 @@ pub async fn set_read_marker(
     let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
     presence.active(&requester).await?;
     if let Some(event_id) = &request.fully_read {
-        set_fully_read(&account_data, &requester, room.number, event_id).await?;
+        set_fully_read(&rooms, &account_data, &requester, &room, event_id).await?;
     }
     let read = [
         (ReceiptType::Read, &request.read_receipt),

@@ -1,10 +1,12 @@
 //! How far has the user read?
 
-use kith_store::tables::RoomNumber;
 use ruma::{
     EventId,
     api::client::receipt::create_receipt,
-    events::receipt::{ReceiptThread, ReceiptType},
+    events::{
+        fully_read::FullyReadEventContent,
+        receipt::{ReceiptThread, ReceiptType},
+    },
 };
 use serde_json::json;
 
@@ -17,7 +19,7 @@ use crate::{
     presence::Presence,
     rate_limit::{Action, RateLimiter},
     receipts::Receipts,
-    room::Rooms,
+    room::{Room, Rooms},
     users::Requester,
 };
 
@@ -40,7 +42,7 @@ pub async fn create_receipt(
             if request.thread != ReceiptThread::Unthreaded {
                 return Err(ApiError::invalid_param("`m.fully_read` is for no thread"));
             }
-            set_fully_read(&account_data, &requester, room.number, &request.event_id).await?;
+            set_fully_read(&rooms, &account_data, &requester, &room, &request.event_id).await?;
             return Ok(create_receipt::v3::Response::new());
         }
         _ => return Err(ApiError::invalid_param("Unknown receipt type")),
@@ -70,15 +72,28 @@ fn is_thread(thread: &ReceiptThread) -> bool {
     matches!(thread, ReceiptThread::Unthreaded | ReceiptThread::Main | ReceiptThread::Thread(_))
 }
 
-/// The marker that only the user sees.
+/// The marker that only the user sees. It stays where it is if it would move back.
 /// [Spec](https://spec.matrix.org/latest/client-server-api/#fully-read-markers)
 pub(super) async fn set_fully_read(
+    rooms: &Rooms,
     account_data: &AccountData,
     requester: &Requester,
-    room: RoomNumber,
+    room: &Room,
     event_id: &EventId,
 ) -> Result<(), ApiError> {
+    const FULLY_READ: &str = "m.fully_read";
+    let event = rooms.event_by_id(room, event_id).await?;
+    let event = event.ok_or_else(|| ApiError::invalid_param("The event is not in this room"))?;
+    let user_id = &requester.user_id;
+    let marked: Option<FullyReadEventContent> =
+        account_data.get_as(user_id, room.number, FULLY_READ).await?;
+    if let Some(marked) = marked
+        && let Some(marked) = rooms.event_by_id(room, &marked.event_id).await?
+        && marked.position() > event.position()
+    {
+        return Ok(());
+    }
     let content = json!({ "event_id": event_id });
-    account_data.set(&requester.user_id, room, "m.fully_read", content).await?;
+    account_data.set(user_id, room.number, FULLY_READ, content).await?;
     Ok(())
 }

@@ -1,70 +1,35 @@
 //! Signing in and out.
 
-use http::Method;
 use ruma::{
     OwnedUserId,
-    api::{
-        IncomingRequest, Metadata,
-        client::{
-            session::{
-                get_login_token,
-                get_login_types::{
-                    self,
-                    v3::{LoginType, PasswordLoginType, TokenLoginType},
-                },
-                login::{
-                    self,
-                    v3::{LoginInfo, Password},
-                },
-                logout, logout_all, refresh_token,
+    api::client::{
+        session::{
+            get_login_token,
+            get_login_types::{
+                self,
+                v3::{LoginType, PasswordLoginType, TokenLoginType},
             },
-            uiaa::UserIdentifier,
+            login::{
+                self,
+                v3::{LoginInfo, Password},
+            },
+            logout, logout_all, refresh_token,
         },
-        error::DeserializationError,
+        uiaa::UserIdentifier,
     },
 };
-use serde_json::{Map, Value};
 
 use crate::{
     api::{
         ApiError,
+        adapt::{Adapted, NamedByUser, Typed},
         incoming::{ClientAddress, Incoming, State},
-        uiaa::{Confirmed, Uiaa},
+        uiaa::Uiaa,
     },
     devices::{AuthenticationError, LOGIN_TOKEN_LIFETIME, SessionRequest, Sessions},
     rate_limit::{Action, RateLimiter},
     users::{AccountError, Users},
 };
-
-/// The body of a login with its type looked at first: without one ruma's own decoding panics.
-pub struct Login(RumasLogin);
-
-type RumasLogin = login::v3::Request;
-
-impl Metadata for Login {
-    const METHOD: Method = RumasLogin::METHOD;
-    const RATE_LIMITED: bool = RumasLogin::RATE_LIMITED;
-    type Authentication = <RumasLogin as Metadata>::Authentication;
-    type PathBuilder = <RumasLogin as Metadata>::PathBuilder;
-    const PATH_BUILDER: Self::PathBuilder = RumasLogin::PATH_BUILDER;
-}
-
-impl IncomingRequest for Login {
-    type EndpointError = <RumasLogin as IncomingRequest>::EndpointError;
-    type OutgoingResponse = login::v3::Response;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        path: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let body: Map<String, Value> = serde_json::from_slice(request.body())?;
-        if !body.contains_key("type") {
-            let missing: serde_json::Error = serde::de::Error::missing_field("type");
-            return Err(missing.into());
-        }
-        RumasLogin::try_from_http_request_inner(request, path).map(Self)
-    }
-}
 
 /// `GET /_matrix/client/v3/login`
 pub async fn get_login_types(
@@ -82,7 +47,9 @@ pub async fn login(
     State(limits): State<RateLimiter>,
     State(users): State<Users>,
     State(sessions): State<Sessions>,
-    Incoming { requester: token, request: Login(request) }: Incoming<Login>,
+    Incoming { requester: token, request: Adapted(request, _) }: Incoming<
+        Adapted<login::v3::Request, Typed>,
+    >,
 ) -> Result<login::v3::Response, ApiError> {
     limits.check(Action::Login, address)?;
     Sessions::check_names(
@@ -165,8 +132,8 @@ pub async fn get_login_token(
     State(limits): State<RateLimiter>,
     State(uiaa): State<Uiaa>,
     State(sessions): State<Sessions>,
-    Incoming { requester, request: Confirmed(request) }: Incoming<
-        Confirmed<get_login_token::v1::Request>,
+    Incoming { requester, request: Adapted(request, _) }: Incoming<
+        Adapted<get_login_token::v1::Request, NamedByUser>,
     >,
 ) -> Result<get_login_token::v1::Response, ApiError> {
     limits.check(Action::Login, &requester.user_id)?;

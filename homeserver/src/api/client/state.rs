@@ -14,6 +14,7 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
+    predecessor::RoomSettings,
     rate_limit::{Action, RateLimiter},
     room::{Rooms, client_event::Viewer, draft::Draft},
 };
@@ -22,6 +23,7 @@ use crate::{
 pub async fn send_state_event(
     State(rooms): State<Rooms>,
     State(limits): State<RateLimiter>,
+    State(settings): State<RoomSettings>,
     Incoming { requester, request }: Incoming<send_state_event::v3::Request>,
 ) -> Result<send_state_event::v3::Response, ApiError> {
     limits.check(Action::Message, &requester.user_id)?;
@@ -33,8 +35,17 @@ pub async fn send_state_event(
         rooms.joined_room(&request.room_id, &requester.user_id).await?
     };
     let content = request.body.into_json();
+    let joins =
+        own_membership && !rooms.members().is_joined(room.number, &requester.user_id).await?;
+    if joins {
+        limits.check(Action::Join, &requester.user_id)?;
+    }
+    let user_id = requester.user_id.clone();
     let draft = Draft::state(requester.user_id, &request.event_type, request.state_key, content);
     let event_id = rooms.send_state(&room, draft).await?;
+    if joins && rooms.members().is_joined(room.number, &user_id).await? {
+        settings.carry_over(&user_id, &room).await?;
+    }
     Ok(send_state_event::v3::Response::new(event_id))
 }
 
