@@ -5,7 +5,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use ruma::{
-    MilliSecondsSinceUnixEpoch,
+    MilliSecondsSinceUnixEpoch, UserId,
     events::{
         AnySyncTimelineEvent, StateEventType, TimelineEventType, room::member::MembershipState,
     },
@@ -165,11 +165,29 @@ impl Rooms {
             let because = redaction.client_json(true, &Map::new());
             unsigned.insert("redacted_because".into(), parse(&because));
         } else if let Some(before) = self.replaced_state(room, event).await? {
-            unsigned.insert("prev_content".into(), parse(before.content.get()));
-            unsigned.insert("prev_sender".into(), before.sender.as_str().into());
+            if self.sees_replaced(room, &before, &viewer.requester.user_id).await? {
+                unsigned.insert("prev_content".into(), parse(before.content.get()));
+                unsigned.insert("prev_sender".into(), before.sender.as_str().into());
+            }
             unsigned.insert("replaces_state".into(), before.event_id.as_str().into());
         }
         Ok(unsigned)
+    }
+
+    /// Whether the viewer may see what an event took the place of: who was there then need not be
+    /// asked about.
+    async fn sees_replaced(
+        &self,
+        room: &Room,
+        before: &Event,
+        viewer: &UserId,
+    ) -> Result<bool, RoomError> {
+        let member = self.members().get(room.number, viewer).await?;
+        let was_there = member.is_some_and(|row| {
+            row.membership == MembershipState::Join
+                && row.joined_at.is_some_and(|joined_at| joined_at <= before.position())
+        });
+        Ok(was_there || self.visibility(room, viewer).await?.sees(before).await?)
     }
 
     /// The state event that this one took the place of.

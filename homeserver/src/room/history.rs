@@ -8,6 +8,7 @@ use ruma::api::client::filter::RoomEventFilter;
 use super::{
     Room, RoomError, Rooms, event::Event, event_filter, timeline::Direction, visibility::Visibility,
 };
+use crate::account_data::IgnoredUsers;
 
 /// A place in a room's timeline: just after the event at this position. Clients get it as `t345`, or
 /// `t-12` in history that was fetched later.
@@ -62,6 +63,8 @@ pub struct Ask<'a> {
     pub direction: Direction,
     pub limit: usize,
     pub filter: &'a RoomEventFilter,
+    /// Of these only state is told.
+    pub ignored: &'a IgnoredUsers,
 }
 
 /// Events that the user sees, nearest to `from` first.
@@ -113,7 +116,9 @@ impl Rooms {
                 looked_at += 1;
                 page.reached = TimelineToken::beyond(position, ask.direction);
                 let event = self.event(room, index).await?;
-                if event_filter::matches(ask.filter, &event) && visibility.sees(&event).await? {
+                let wanted = event_filter::matches(ask.filter, &event)
+                    && (event.is_state() || !ask.ignored.contains(&event.sender));
+                if wanted && visibility.sees(&event).await? {
                     page.events.push(event);
                 }
             }

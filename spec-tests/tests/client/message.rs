@@ -287,3 +287,21 @@ async fn history_goes_on_behind_events_that_are_hidden() {
     let seen = page_through(&bob, &room, "f", 3).await;
     assert!(seen.iter().any(|event| event["event_id"] == early.as_str()));
 }
+
+/// [Spec](https://spec.matrix.org/latest/client-server-api/#ignoring-users)
+#[tokio::test]
+async fn pages_and_contexts_are_without_what_ignored_users_wrote() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = alice.create_room_with(&[&bob]).await;
+    let hello = alice.send_text(&room, "hello").await;
+    bob.send_text(&room, "noise").await;
+    let data = path!("v3/user/{}/account_data/m.ignored_user_list", alice.user_id);
+    alice.put(&data, json!({ "ignored_users": { &bob.user_id: {} } })).await.ok();
+    let page = alice.messages(&room, "dir=b&limit=20").await.to_string();
+    assert!(page.contains("hello") && !page.contains("noise"), "{page}");
+    assert!(page.contains(&bob.user_id), "state is told");
+    let context = alice.get(&path!("v3/rooms/{}/context/{}", room, hello)).await.ok().to_string();
+    assert!(!context.contains("noise"), "{context}");
+    assert!(bob.messages(&room, "dir=b&limit=20").await.to_string().contains("noise"));
+}

@@ -205,3 +205,26 @@ async fn anybody_reads_a_room_for_the_world_and_nobody_a_forgotten_one() {
     let joined = path!("v3/rooms/{}/joined_members", room);
     eve.get(&joined).await.error(403, "M_FORBIDDEN");
 }
+
+/// [Spec](https://spec.matrix.org/latest/client-server-api/#room-event-format)
+#[tokio::test]
+async fn what_state_was_replaced_is_told_to_those_who_may_see_it() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let history = json!({
+        "type": "m.room.history_visibility", "state_key": "",
+        "content": { "history_visibility": "joined" },
+    });
+    let body = json!({ "preset": "public_chat", "initial_state": [history] });
+    let room = alice.create_room_from(body).await;
+    alice.set_state(&room, "m.room.topic", "", json!({ "topic": "a secret" })).await;
+    alice.set_state(&room, "m.room.topic", "", json!({ "topic": "nothing" })).await;
+    bob.join(&room).await;
+    let path = path!("v3/rooms/{}/state/m.room.topic/?format=event", room);
+    let seen = alice.get(&path).await.ok();
+    assert_eq!(seen["unsigned"]["prev_content"]["topic"], "a secret");
+    let seen = bob.get(&path).await.ok();
+    assert!(seen["unsigned"].get("prev_content").is_none(), "{seen:#}");
+    assert!(seen["unsigned"]["replaces_state"].is_string(), "{seen:#}");
+    assert!(!bob.sync(None).await.json.to_string().contains("a secret"));
+}

@@ -28,12 +28,14 @@ pub async fn get_context(
     let event = visibility.event(&request.event_id).await?.ok_or_else(not_found)?;
     let position = event.position().cast_signed();
     let limit = limit(request.limit, &request.filter);
+    let ignored = &account_data.ignored_users(&requester.user_id).await?;
     let ask = |direction, limit| Ask {
         from: TimelineToken::beyond(position, direction),
         to: None,
         direction,
         limit,
         filter: &request.filter,
+        ignored,
     };
     let backward = ask(Direction::Backward, limit / 2);
     let before = rooms.page(&room, &mut visibility, backward).await?;
@@ -60,7 +62,6 @@ pub async fn get_context(
     response.start = Some(before.reached.to_string());
     response.end = Some(after.reached.to_string());
     let (rooms, room, requester) = (&rooms, &*room, &requester);
-    let ignored = &account_data.ignored_users(&requester.user_id).await?;
     let visibility = &mut visibility;
     response.events_before =
         timeline_events(rooms, room, requester, ignored, visibility, &before.events).await?;

@@ -68,12 +68,14 @@ pub async fn get_message_events(
         Some(from) => timeline_token(from)?,
         None => rooms.readable_end(&readable, direction).await?,
     };
+    let ignored = account_data.ignored_users(&requester.user_id).await?;
     let ask = Ask {
         from,
         to: request.to.as_deref().map(timeline_token).transpose()?,
         direction,
         limit: limit(request.limit, &request.filter).max(1),
         filter: &request.filter,
+        ignored: &ignored,
     };
     let room = &readable.room;
     let mut visibility = rooms.visibility(room, &requester.user_id).await?;
@@ -88,7 +90,6 @@ pub async fn get_message_events(
         let senders = senders(&rooms, room, first, &page.events).await?;
         response.state = state_events(&rooms, room, &requester, &senders).await?;
     }
-    let ignored = account_data.ignored_users(&requester.user_id).await?;
     response.chunk =
         timeline_events(&rooms, room, &requester, &ignored, &mut visibility, &page.events).await?;
     Ok(response)
