@@ -14,6 +14,7 @@ use crate::{
     device_memory::DeviceLocks,
     devices::Sessions,
     ephemeral::Serials,
+    invites::Invites,
     keys::Keys,
     media::Media,
     predecessor::RoomSettings,
@@ -21,6 +22,7 @@ use crate::{
     push::{rules::PushRules, unread::Unread},
     rate_limit::RateLimiter,
     receipts::Receipts,
+    reports::Reports,
     room::{Rooms, SendError},
     sync::{LazyMembers, Sync},
     team::{Team, TeamError},
@@ -49,6 +51,8 @@ pub struct App {
     pub media: Media,
     pub rooms: Rooms,
     pub thread_subscriptions: ThreadSubscriptions,
+    pub invites: Invites,
+    pub reports: Reports,
     pub receipts: Receipts,
     pub typing: Typing,
     pub presence: Presence,
@@ -81,6 +85,8 @@ impl App {
         let media = Media::new(team.clone(), MediaStore::folder(&folder)?);
         let rooms = Rooms::open(team.clone(), store.clone()).await?;
         let (serials, waiters) = (Serials::default(), Waiters::default());
+        let invites = Invites::new(team.clone(), account_data.clone());
+        let reports = Reports::new(store.clone());
         let thread_subscriptions = ThreadSubscriptions::new(store.clone());
         let receipts = Receipts::new(store.clone());
         let typing = Typing::new(rooms.clone(), serials.clone(), waiters.clone());
@@ -95,6 +101,7 @@ impl App {
             keys: keys.clone(),
             to_device: to_device.clone(),
             account_data: account_data.clone(),
+            invites: invites.clone(),
             receipts: receipts.clone(),
             typing: typing.clone(),
             presence: presence.clone(),
@@ -119,6 +126,8 @@ impl App {
             media,
             rooms,
             thread_subscriptions,
+            invites,
+            reports,
             receipts,
             typing,
             presence,

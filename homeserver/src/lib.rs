@@ -9,6 +9,7 @@ pub mod team;
 pub mod locks;
 pub mod random;
 pub mod cache;
+pub mod glob;
 pub mod rate_limit;
 
 pub mod users;
@@ -20,6 +21,8 @@ pub mod account_data;
 pub mod media;
 pub mod room;
 pub mod thread_subscriptions;
+pub mod invites;
+pub mod reports;
 pub mod waiters;
 pub mod ephemeral;
 pub mod typing;

@@ -31,6 +31,7 @@ pub enum Action {
     Upload,
     Search,
     Ephemeral,
+    Report,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +133,7 @@ impl Inner {
             Action::Upload => limits.upload,
             Action::Search => limits.search,
             Action::Ephemeral => limits.ephemeral,
+            Action::Report => limits.report,
         };
         limits.effective(limit)
     }

@@ -26,7 +26,9 @@ mod redact;
 pub mod related;
 pub mod relations;
 pub mod send;
+pub mod space;
 mod state;
+mod summary;
 pub mod threads;
 pub mod timeline;
 pub mod upgrade;
@@ -51,7 +53,7 @@ use ruma::{EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::Room
 pub use self::persist::{RoomWriter, SendError};
 use self::{
     directory::Listings, erasure::Erased, event::Event, in_flight::InFlight, members::Members,
-    persist::WriterState, relations::RelationMemory,
+    persist::WriterState, relations::RelationMemory, space::Walks,
 };
 use crate::team::Team;
 
@@ -76,6 +78,7 @@ struct Inner {
     transactions_in_flight: InFlight,
     listings: Listings,
     relations: RelationMemory,
+    walks: Walks,
     erased: Erased,
 }
 
@@ -154,6 +157,7 @@ impl Rooms {
             transactions_in_flight: InFlight::default(),
             listings: Listings::default(),
             relations: RelationMemory::default(),
+            walks: Walks::default(),
             erased,
         })))
     }
@@ -176,6 +180,10 @@ impl Rooms {
 
     fn listings(&self) -> &Listings {
         &self.0.listings
+    }
+
+    fn walks(&self) -> &Walks {
+        &self.0.walks
     }
 
     fn relations(&self) -> &RelationMemory {

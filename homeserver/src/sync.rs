@@ -21,6 +21,7 @@ pub use self::{filter::FilterError, lazy_members::LazyMembers, token::SyncToken}
 use crate::{
     account_data::AccountData,
     ephemeral::Serials,
+    invites::Invites,
     keys::Keys,
     presence::Presence,
     push::unread::Unread,
@@ -41,6 +42,7 @@ pub struct Sync {
     pub keys: Keys,
     pub to_device: ToDevice,
     pub account_data: AccountData,
+    pub invites: Invites,
     pub receipts: Receipts,
     pub typing: Typing,
     pub presence: Presence,

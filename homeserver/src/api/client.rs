@@ -22,8 +22,10 @@ pub mod read_marker;
 pub mod receipt;
 pub mod redact;
 pub mod relations;
+pub mod reporting;
 pub mod room;
 pub mod session;
+pub mod space;
 pub mod state;
 pub mod sync;
 pub mod tag;
@@ -141,6 +143,13 @@ fn rooms(router: Router) -> Router {
         .endpoint(relations::get_relating_events_with_rel_type)
         .endpoint(relations::get_relating_events_with_rel_type_and_event_type)
         .endpoint(threads::get_threads)
+        .endpoint(space::get_hierarchy)
+        .endpoint(room::get_summary)
+        .endpoint(membership::get_mutual_rooms)
+        .endpoint(membership::get_mutual_rooms_unstable)
+        .endpoint(reporting::report_content)
+        .endpoint(reporting::report_room)
+        .endpoint(reporting::report_user)
         .endpoint(threads::get_thread_subscription)
         .endpoint(threads::get_thread_subscriptions_changes)
         .endpoint(threads::subscribe_thread)

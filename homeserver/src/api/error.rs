@@ -14,12 +14,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     devices::{AuthenticationError, DeviceError},
+    invites::InviteError,
     keys::{KeyError, OneTimeKeyError, SignatureError},
     push::rules::PushRuleError,
     rate_limit::LimitExceeded,
+    reports::ReportError,
     room::{
         RoomError, SendError, access::ReadError, alias::AliasError, create::CreateError,
-        draft::DraftError, history,
+        draft::DraftError, history, space::SpaceError,
     },
     sync::FilterError,
     thread_subscriptions::SubscriptionError,
@@ -438,6 +440,38 @@ impl From<SendError> for ApiError {
             SendError::NotForGuests => Self::guest_access_forbidden(),
             SendError::Draft(error) => error.into(),
             SendError::Room(error) => error.into(),
+        }
+    }
+}
+
+impl From<SpaceError> for ApiError {
+    fn from(error: SpaceError) -> Self {
+        match error {
+            SpaceError::Forbidden => Self::forbidden(error.to_string()),
+            SpaceError::UnknownToken | SpaceError::Changed => {
+                Self::invalid_param(error.to_string())
+            }
+            SpaceError::Room(error) => error.into(),
+        }
+    }
+}
+
+impl From<InviteError> for ApiError {
+    fn from(error: InviteError) -> Self {
+        match error {
+            InviteError::Blocked => {
+                Self::new(StatusCode::FORBIDDEN, "M_INVITE_BLOCKED", error.to_string())
+            }
+            InviteError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReportError> for ApiError {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::TooLong => Self::too_large(),
+            ReportError::Store(error) => error.into(),
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct RateLimits {
     pub search: RateLimit,
     /// Typing, receipts, read markers, presence.
     pub ephemeral: RateLimit,
+    /// Reports to the administrators.
+    pub report: RateLimit,
 }
 
 impl RateLimits {
@@ -51,7 +53,7 @@ impl RateLimits {
     }
 
     /// Each limit with its key in the configuration.
-    pub fn named(&self) -> [(&'static str, RateLimit); 10] {
+    pub fn named(&self) -> [(&'static str, RateLimit); 11] {
         [
             ("login", self.login),
             ("failed_login", self.failed_login),
@@ -63,6 +65,7 @@ impl RateLimits {
             ("upload", self.upload),
             ("search", self.search),
             ("ephemeral", self.ephemeral),
+            ("report", self.report),
         ]
     }
 }
@@ -82,6 +85,7 @@ impl Default for RateLimits {
             upload: on(2.0, 50),
             search: on(5.0, 50),
             ephemeral: on(20.0, 200),
+            report: on(0.1, 20),
         }
     }
 }

@@ -26,7 +26,7 @@ use super::{
     alias::give_alias,
     directory::publish,
     draft::{self, Draft, Place},
-    membership::{Action, MemberChange},
+    membership::{Action, MemberChange, is_invite},
     persist::{RoomWriter, SendError},
 };
 use crate::random::random_string;
@@ -85,6 +85,19 @@ pub const SUPPORTED_VERSIONS: [RoomVersionId; 7] = [
     RoomVersionId::V11,
     RoomVersionId::V12,
 ];
+
+impl NewRoom {
+    /// Everybody who is invited, by whichever part of the request.
+    pub fn invited(&self) -> Vec<OwnedUserId> {
+        let mut invited = self.invite.clone();
+        for (kind, state_key, content) in &self.initial_state {
+            if *kind == StateEventType::RoomMember && is_invite(content) {
+                invited.extend(OwnedUserId::try_from(state_key.as_str()));
+            }
+        }
+        invited
+    }
+}
 
 impl Rooms {
     /// Makes a room with all its first events in one commit.

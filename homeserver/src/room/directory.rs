@@ -103,7 +103,7 @@ impl Rooms {
     }
 
     /// What the directory says of a room but for the number of its members.
-    async fn listing(
+    pub(super) async fn listing(
         &self,
         room: &Room,
         snapshot: SnapshotId,

@@ -105,6 +105,18 @@ impl Members {
         Ok(rows.into_iter().map(|((_, user), Json(row))| (user, row)).collect())
     }
 
+    /// The rooms to which two users are both joined, by number.
+    pub async fn mutual_rooms(
+        &self,
+        a: &UserId,
+        b: &UserId,
+    ) -> Result<Vec<RoomNumber>, kith_store::Error> {
+        let (a, b) = (self.of_user(a).await?, self.of_user(b).await?);
+        let joined = |row: &MemberRow| row.membership == MembershipState::Join;
+        let both = a.iter().filter(|(room, row)| joined(row) && b.get(room).is_some_and(joined));
+        Ok(both.map(|(room, _)| *room).collect())
+    }
+
     /// Whether two users are joined to a common room.
     pub async fn share_a_room(&self, a: &UserId, b: &UserId) -> Result<bool, kith_store::Error> {
         let (a, b) = (self.of_user(a).await?, self.of_user(b).await?);

@@ -16,7 +16,8 @@ use ruma::{
     },
     room::{AllowRule, JoinRule, RoomMembership},
 };
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     Room, RoomError, Rooms,
@@ -306,6 +307,16 @@ impl RoomWriter {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether the content of a member event is that of an invite.
+pub fn is_invite(content: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Content {
+        membership: MembershipState,
+    }
+    serde_json::from_str::<Content>(content.get())
+        .is_ok_and(|content| content.membership == MembershipState::Invite)
 }
 
 /// A new profile changes the name and the picture, and nothing else of the member event.

@@ -160,7 +160,7 @@ impl Sync {
             }
             MembershipState::Invite if is_new => {
                 let inviter = self.rooms.event(room, row.event).await?.sender.clone();
-                if !asked.ignored.contains(&inviter) {
+                if self.invites.is_shown(&asked.requester.user_id, &inviter).await? {
                     let mut invited = InvitedRoom::new();
                     invited.invite_state = InviteState::new();
                     invited.invite_state.events = self.stripped_state(room, row).await?;

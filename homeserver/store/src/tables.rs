@@ -6,12 +6,14 @@
 
 mod accounts;
 mod encryption;
+mod reports;
 mod rooms;
 mod system;
 mod threads;
 
 pub use accounts::*;
 pub use encryption::*;
+pub use reports::*;
 pub use rooms::*;
 pub use system::*;
 pub use threads::*;
@@ -68,6 +70,8 @@ pub const ALL: &[&dyn AnyTable] = &[
     &THREAD_SUBSCRIPTIONS,
     &THREAD_SUBSCRIPTION_CHANGES,
     &THREADS,
+    // reports.rs
+    &REPORTS,
 ];
 
 #[cfg(test)]

@@ -7,9 +7,11 @@
 )]
 
 mod aggregations;
+mod content;
 mod fan_out;
 mod history_visibility;
 mod relating;
 mod relations;
+mod spaces;
 mod thread_subscriptions;
 mod threads;

@@ -28,8 +28,18 @@ use crate::{
 };
 
 /// What clients may use under an unstable name.
-const UNSTABLE_FEATURES: [&str; 3] =
-    ["org.matrix.msc4306", "uk.tcpip.msc4133", "uk.timedout.msc4323"];
+const UNSTABLE_FEATURES: &[&str] = &[
+    "org.matrix.msc3440.stable",
+    "org.matrix.msc3771",
+    "org.matrix.msc3773",
+    "org.matrix.msc4155",
+    "org.matrix.msc4306",
+    "org.matrix.msc4380.stable",
+    "uk.half-shot.msc2666.query_mutual_rooms",
+    "uk.half-shot.msc2666.query_mutual_rooms.stable",
+    "uk.tcpip.msc4133",
+    "uk.timedout.msc4323",
+];
 
 /// `GET /_matrix/client/versions`
 pub async fn get_supported_versions(
@@ -39,7 +49,8 @@ pub async fn get_supported_versions(
     let newer = ["v1.10", "v1.11", "v1.12", "v1.13", "v1.14", "v1.15", "v1.16", "v1.17", "v1.18"];
     let all = ["r0.6.1"].iter().chain(&versions).chain(&newer).map(|v| (*v).to_owned());
     let mut response = get_supported_versions::Response::new(all.collect());
-    response.unstable_features = UNSTABLE_FEATURES.map(|name| (name.to_owned(), true)).into();
+    response.unstable_features =
+        UNSTABLE_FEATURES.iter().map(|name| ((*name).to_owned(), true)).collect();
     Ok(response)
 }
 

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use kith_store::tables::MemberRow;
 use ruma::{
-    OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, UserId,
+    OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, UInt, UserId,
     api::client::membership::{
-        ban_user, forget_room, get_member_events,
+        ban_user, forget_room, get_member_events, get_mutual_rooms,
         invite_user::{self, v3::InvitationRecipient},
         join_room_by_id, join_room_by_id_or_alias, joined_members, joined_rooms, kick_user,
         leave_room, unban_user,
@@ -21,6 +21,7 @@ use crate::{
         adapt::{Adapted, OptionalBody},
         incoming::{Incoming, State},
     },
+    invites::Invites,
     predecessor::RoomSettings,
     rate_limit::{self, RateLimiter},
     room::{
@@ -115,6 +116,7 @@ pub async fn forget_room(
 /// `POST /_matrix/client/v3/rooms/{roomId}/invite`
 pub async fn invite_user(
     State(rooms): State<Rooms>,
+    State(invites): State<Invites>,
     State(limits): State<RateLimiter>,
     Incoming { requester, request }: Incoming<invite_user::v3::Request>,
 ) -> Result<invite_user::v3::Response, ApiError> {
@@ -122,6 +124,9 @@ pub async fn invite_user(
     let InvitationRecipient::UserId(invited) = request.recipient else {
         return Err(ApiError::no_identity_server());
     };
+    // Who is not in the room learns nothing of what others block.
+    rooms.joined_room(&request.room_id, &requester.user_id).await?;
+    invites.check(&requester.user_id, &invited.user_id).await?;
     let change = MemberChange::new(Action::Invite).because(invited.reason);
     change_other(&rooms, &request.room_id, &requester, invited.user_id, change).await?;
     Ok(invite_user::v3::Response::new())
@@ -259,4 +264,69 @@ async fn members_at(
     let mut events = rooms.state_of_type(&readable.room, snapshot, &kind).await?;
     events.retain(|event| wanted(&membership_of(event)));
     Ok(events)
+}
+
+/// How many rooms one page of mutual rooms holds.
+const MUTUAL_ROOMS: usize = 200;
+
+/// `GET /_matrix/client/v1/mutual_rooms`
+pub async fn get_mutual_rooms(
+    State(rooms): State<Rooms>,
+    State(limits): State<RateLimiter>,
+    Incoming { requester, request }: Incoming<get_mutual_rooms::v1::Request>,
+) -> Result<get_mutual_rooms::v1::Response, ApiError> {
+    limits.check(rate_limit::Action::Search, &requester.user_id)?;
+    let found = mutual_rooms(&rooms, &requester, &request.user_id, request.from).await?;
+    let mut response = get_mutual_rooms::v1::Response::new(found.count, found.joined);
+    response.next_batch = found.next_batch;
+    Ok(response)
+}
+
+/// `GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms`
+pub async fn get_mutual_rooms_unstable(
+    State(rooms): State<Rooms>,
+    State(limits): State<RateLimiter>,
+    Incoming { requester, request }: Incoming<get_mutual_rooms::unstable::Request>,
+) -> Result<get_mutual_rooms::unstable::Response, ApiError> {
+    limits.check(rate_limit::Action::Search, &requester.user_id)?;
+    let found = mutual_rooms(&rooms, &requester, &request.user_id, request.from).await?;
+    let mut response = get_mutual_rooms::unstable::Response::new(found.joined);
+    response.next_batch = found.next_batch;
+    Ok(response)
+}
+
+struct MutualRooms {
+    count: UInt,
+    joined: Vec<OwnedRoomId>,
+    next_batch: Option<String>,
+}
+
+/// Rooms in which both are, in the order in which this server came to know them. Tokens are the number
+/// of the room before the page, and never expire.
+async fn mutual_rooms(
+    rooms: &Rooms,
+    requester: &Requester,
+    user_id: &UserId,
+    from: Option<String>,
+) -> Result<MutualRooms, ApiError> {
+    if *user_id == requester.user_id {
+        return Err(ApiError::invalid_param("`user_id` is your own"));
+    }
+    if user_id.validate_strict().is_err() {
+        return Err(ApiError::invalid_param("`user_id` is not a user ID of today's grammar"));
+    }
+    let unknown = |_| ApiError::invalid_param("unknown pagination token");
+    let after = from.map(|from| from.parse::<u32>()).transpose().map_err(unknown)?;
+    let numbers = rooms.members().mutual_rooms(&requester.user_id, user_id).await?;
+    let count = UInt::new_saturating(numbers.len() as u64);
+    let mut rest: Vec<_> =
+        numbers.into_iter().filter(|number| after.is_none_or(|after| *number > after)).collect();
+    let more = rest.len() > MUTUAL_ROOMS;
+    rest.truncate(MUTUAL_ROOMS);
+    let next_batch = rest.last().filter(|_| more).map(ToString::to_string);
+    let mut joined = Vec::with_capacity(rest.len());
+    for number in rest {
+        joined.extend(rooms.room_id(number).await?);
+    }
+    Ok(MutualRooms { count, joined, next_batch })
 }

@@ -5,7 +5,7 @@ use ruma::{
     api::client::room::{
         Visibility,
         create_room::{self, v3::RoomPreset},
-        get_event_by_timestamp, get_room_event, upgrade_room,
+        get_event_by_timestamp, get_room_event, get_summary, upgrade_room,
     },
     events::StateEventType,
     serde::Raw,
@@ -18,10 +18,11 @@ use crate::{
     account_data::AccountData,
     api::{
         ApiError,
-        incoming::{Incoming, State},
+        incoming::{ClientAddress, Incoming, State},
     },
+    invites::Invites,
     predecessor::RoomSettings,
-    rate_limit::{Action, RateLimiter},
+    rate_limit::{Action, RateLimiter, Who},
     room::{
         Rooms,
         client_event::Viewer,
@@ -37,11 +38,16 @@ const MAX_INITIAL_STATE: usize = 1_000;
 /// `POST /_matrix/client/v3/createRoom`
 pub async fn create_room(
     State(rooms): State<Rooms>,
+    State(invites): State<Invites>,
     State(limits): State<RateLimiter>,
     Incoming { requester, request }: Incoming<create_room::v3::Request>,
 ) -> Result<create_room::v3::Response, ApiError> {
     limits.check(Action::RoomCreation, &requester.user_id)?;
-    let room = rooms.create(new_room(&rooms, requester, request)?).await?;
+    let new = new_room(&rooms, requester, request)?;
+    for invited in new.invited() {
+        invites.check(&new.creator, &invited).await?;
+    }
+    let room = rooms.create(new).await?;
     Ok(create_room::v3::Response::new(room.room_id.clone()))
 }
 
@@ -139,6 +145,31 @@ pub async fn get_room_event(
     let viewer = Viewer { requester: &requester, with_room_id: true, bundling: Some(&ignored) };
     let event = rooms.client_event(&room, &event, viewer, Some(membership)).await?;
     Ok(get_room_event::v3::Response::new(event))
+}
+
+/// `GET /_matrix/client/v1/room_summary/{roomIdOrAlias}`
+/// What somebody may not know of and what does not exist are answered alike.
+pub async fn get_summary(
+    State(rooms): State<Rooms>,
+    State(limits): State<RateLimiter>,
+    ClientAddress(address): ClientAddress,
+    Incoming { requester, request }: Incoming<get_summary::v1::Request>,
+) -> Result<get_summary::v1::Response, ApiError> {
+    let user_id = requester.as_ref().map(|requester| &*requester.user_id);
+    match user_id {
+        Some(user_id) => limits.check(Action::Search, Who::User(user_id))?,
+        None => limits.check(Action::Search, address)?,
+    }
+    let not_found = || ApiError::not_found("Room not found");
+    let room = rooms.by_id_or_alias(&request.room_id_or_alias).await?.ok_or_else(not_found)?;
+    if !rooms.may_find(&room, user_id).await? {
+        return Err(not_found());
+    }
+    let mut response = get_summary::v1::Response::new(rooms.summary(&room).await?);
+    if let Some(user_id) = user_id {
+        response.membership = Some(rooms.members().membership(room.number, user_id).await?);
+    }
+    Ok(response)
 }
 
 /// `GET /_matrix/client/v1/rooms/{roomId}/timestamp_to_event`

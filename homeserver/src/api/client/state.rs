@@ -1,6 +1,7 @@
 //! A room's state events: setting one, reading one or all.
 
 use ruma::{
+    UserId,
     api::client::state::{
         get_state_event_for_key::{self, v3::StateEventFormat},
         get_state_events, send_state_event,
@@ -15,13 +16,15 @@ use crate::{
         incoming::{Incoming, State},
     },
     predecessor::RoomSettings,
+    invites::Invites,
     rate_limit::{Action, RateLimiter},
-    room::{Rooms, client_event::Viewer, draft::Draft},
+    room::{Rooms, client_event::Viewer, draft::Draft, membership::is_invite},
 };
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
 pub async fn send_state_event(
     State(rooms): State<Rooms>,
+    State(invites): State<Invites>,
     State(limits): State<RateLimiter>,
     State(settings): State<RoomSettings>,
     Incoming { requester, request }: Incoming<send_state_event::v3::Request>,
@@ -41,6 +44,12 @@ pub async fn send_state_event(
         limits.check(Action::Join, &requester.user_id)?;
     }
     let user_id = requester.user_id.clone();
+    if request.event_type == StateEventType::RoomMember
+        && is_invite(&content)
+        && let Ok(invited) = UserId::parse(&request.state_key)
+    {
+        invites.check(&requester.user_id, &invited).await?;
+    }
     let draft = Draft::state(requester.user_id, &request.event_type, request.state_key, content);
     let event_id = rooms.send_state(&room, draft).await?;
     if joins && rooms.members().is_joined(room.number, &user_id).await? {

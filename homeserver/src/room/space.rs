@@ -1,0 +1,240 @@
+//! Which rooms are in a space, and in those that are in it?
+//!
+//! [Spec](https://spec.matrix.org/latest/client-server-api/#discovering-rooms-within-spaces)
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use ruma::{
+    OwnedRoomId, OwnedUserId, RoomId, UserId,
+    events::{StateEventType, room::member::MembershipState},
+    room::{RoomSummary, RoomType},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Room, RoomError, Rooms, event::Event};
+use crate::random::random_string;
+
+/// How deep a walk goes, whatever is asked for.
+pub const DEEPEST: u32 = 20;
+/// How many children of one space are looked at, by order.
+const CHILDREN: usize = 2_000;
+/// How many rooms one walk visits, on all its pages, and how many may wait to be visited.
+const VISITED: usize = 10_000;
+const WAITING: usize = 5_000;
+/// How many rooms one page looks at to find those that the user may know of.
+const LOOKED_AT: usize = 500;
+/// How long a walk may be continued, and how many are remembered.
+const REMEMBERED_FOR: Duration = Duration::from_secs(15 * 60);
+const REMEMBERED: usize = 200;
+
+/// What is asked of a walk through a space; the same on each page of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpaceAsk {
+    pub space: OwnedRoomId,
+    pub user_id: OwnedUserId,
+    pub suggested_only: bool,
+    pub max_depth: u32,
+}
+
+/// A room that a walk came to.
+#[derive(Debug)]
+pub struct FoundRoom {
+    pub summary: RoomSummary,
+    /// Its `m.space.child` events, stripped, with their time.
+    pub children: Vec<Value>,
+}
+
+#[derive(Debug)]
+pub struct SpacePage {
+    pub rooms: Vec<FoundRoom>,
+    /// The token to go on with, if there is more.
+    pub next: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SpaceError {
+    #[error("you may not look at this room")]
+    Forbidden,
+    #[error("unknown pagination token")]
+    UnknownToken,
+    #[error("suggested_only and max_depth cannot change on paginated requests")]
+    Changed,
+    #[error(transparent)]
+    Room(#[from] RoomError),
+}
+
+/// Where a walk stands after a page. Never changed: a page may be asked for again.
+#[derive(Clone)]
+struct Walk {
+    ask: SpaceAsk,
+    /// Rooms to visit and how deep they are, the next one last.
+    waiting: Vec<(OwnedRoomId, u32)>,
+    visited: HashSet<OwnedRoomId>,
+}
+
+/// Walks that may be continued, and until when.
+#[derive(Default)]
+pub(super) struct Walks(Mutex<HashMap<String, (Instant, Arc<Walk>)>>);
+
+impl Walks {
+    fn remember(&self, walk: Walk, now: Instant) -> String {
+        let token = random_string(24);
+        let mut walks = self.0.lock();
+        walks.retain(|_, (until, _)| *until > now);
+        while walks.len() >= REMEMBERED {
+            let oldest = walks.iter().min_by_key(|(_, (until, _))| *until);
+            let Some(oldest) = oldest.map(|(token, _)| token.clone()) else { break };
+            walks.remove(&oldest);
+        }
+        walks.insert(token.clone(), (now + REMEMBERED_FOR, Arc::new(walk)));
+        token
+    }
+
+    fn get(&self, token: &str, now: Instant) -> Option<Arc<Walk>> {
+        let walks = self.0.lock();
+        walks.get(token).filter(|(until, _)| *until > now).map(|(_, walk)| Arc::clone(walk))
+    }
+}
+
+impl Rooms {
+    /// The next rooms of a space that the user may know of, depth first.
+    pub async fn walk_space(
+        &self,
+        ask: SpaceAsk,
+        from: Option<&str>,
+        limit: usize,
+    ) -> Result<SpacePage, SpaceError> {
+        let mut walk = self.start_or_continue(ask, from)?;
+        if !self.may_enter_space(&walk.ask.space, &walk.ask.user_id).await? {
+            return Err(SpaceError::Forbidden);
+        }
+        let mut page = SpacePage { rooms: Vec::new(), next: None };
+        for _ in 0..LOOKED_AT {
+            if page.rooms.len() == limit || walk.visited.len() >= VISITED {
+                break;
+            }
+            let Some((room_id, depth)) = walk.waiting.pop() else { break };
+            if !walk.visited.insert(room_id.clone()) {
+                continue;
+            }
+            let Some(room) = self.get(&room_id).await? else { continue };
+            if !self.may_find(&room, Some(&walk.ask.user_id)).await? {
+                continue;
+            }
+            let summary = self.summary(&room).await?;
+            let mut children = Vec::new();
+            if summary.room_type == Some(RoomType::Space) {
+                children = self.children_of_space(&room, walk.ask.suggested_only).await?;
+            }
+            if depth < walk.ask.max_depth {
+                let room = WAITING.saturating_sub(walk.waiting.len());
+                let ids = children.iter().take(room).rev().map(|child| child.room_id.clone());
+                walk.waiting.extend(ids.map(|id| (id, depth + 1)));
+            }
+            let children = children.iter().map(|child| stripped(&child.event)).collect();
+            page.rooms.push(FoundRoom { summary, children });
+        }
+        if !walk.waiting.is_empty() && walk.visited.len() < VISITED {
+            page.next = Some(self.walks().remember(walk, Instant::now()));
+        }
+        Ok(page)
+    }
+
+    fn start_or_continue(&self, ask: SpaceAsk, from: Option<&str>) -> Result<Walk, SpaceError> {
+        let Some(token) = from else {
+            let waiting = vec![(ask.space.clone(), 0)];
+            return Ok(Walk { ask, waiting, visited: HashSet::new() });
+        };
+        let walk = self.walks().get(token, Instant::now()).ok_or(SpaceError::UnknownToken)?;
+        if walk.ask.user_id != ask.user_id || walk.ask.space != ask.space {
+            return Err(SpaceError::UnknownToken);
+        }
+        if walk.ask != ask {
+            return Err(SpaceError::Changed);
+        }
+        Ok(Walk::clone(&walk))
+    }
+
+    /// Who is banned sees only what anybody may read.
+    async fn may_enter_space(&self, space: &RoomId, user_id: &UserId) -> Result<bool, RoomError> {
+        let Some(room) = self.get(space).await? else { return Ok(false) };
+        if self.members().membership(room.number, user_id).await? == MembershipState::Ban {
+            return self.is_world_readable(&room).await;
+        }
+        self.may_find(&room, Some(user_id)).await
+    }
+
+    /// The valid children of a space in their order.
+    async fn children_of_space(
+        &self,
+        space: &Room,
+        suggested_only: bool,
+    ) -> Result<Vec<SpaceChild>, RoomError> {
+        let kind = StateEventType::SpaceChild;
+        let events = self.state_of_type(space, space.head().snapshot, &kind).await?;
+        let children = events.into_iter().filter_map(SpaceChild::of);
+        let mut children: Vec<SpaceChild> =
+            children.filter(|child| child.suggested || !suggested_only).collect();
+        children.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        children.truncate(CHILDREN);
+        Ok(children)
+    }
+}
+
+struct SpaceChild {
+    room_id: OwnedRoomId,
+    order: Option<String>,
+    suggested: bool,
+    event: Arc<Event>,
+}
+
+impl SpaceChild {
+    /// `None` if the event makes no room a child.
+    fn of(event: Arc<Event>) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Content {
+            via: Vec<String>,
+            #[serde(default)]
+            order: Value,
+            #[serde(default)]
+            suggested: Value,
+        }
+        let content: Content = event.content_as()?;
+        if content.via.is_empty() {
+            return None;
+        }
+        let order = content.order.as_str().filter(|order| is_order(order)).map(str::to_owned);
+        Some(Self {
+            room_id: RoomId::parse(event.state_key.as_deref()?).ok()?,
+            order,
+            suggested: content.suggested.as_bool().unwrap_or(false),
+            event,
+        })
+    }
+
+    /// Children with an order come first.
+    /// [Spec](https://spec.matrix.org/latest/client-server-api/#ordering-of-children-within-a-space)
+    fn sort_key(&self) -> impl Ord + '_ {
+        (self.order.is_none(), &self.order, self.event.origin_server_ts, &self.room_id)
+    }
+}
+
+fn is_order(order: &str) -> bool {
+    (1..=50).contains(&order.len()) && order.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+}
+
+fn stripped(event: &Event) -> Value {
+    json!({
+        "type": event.kind.to_string(),
+        "sender": event.sender,
+        "state_key": event.state_key,
+        "content": *event.content,
+        "origin_server_ts": event.origin_server_ts,
+    })
+}
