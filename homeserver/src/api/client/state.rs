@@ -15,8 +15,8 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
-    predecessor::RoomSettings,
     invites::Invites,
+    predecessor::RoomSettings,
     rate_limit::{Action, RateLimiter},
     room::{Rooms, client_event::Viewer, draft::Draft, membership::is_invite},
 };
