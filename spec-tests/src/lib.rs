@@ -18,7 +18,7 @@ mod user;
 pub use answer::Answer;
 pub use crypto::{CrossSigningKeys, DeviceKeys, SigningKey, random_key};
 pub use path::encode;
-pub use proxy::RecordingProxy;
+pub use proxy::{Passed, RecordingProxy};
 pub use server::{ReachedServer, TestServer};
 pub use sync::{Events, Sync, SyncRequest};
 pub use user::{TestUser, event_ids};

@@ -7,7 +7,7 @@ use matrix_sdk::{
     attachment::AttachmentConfig,
     media::{MediaFormat, MediaRequestParameters},
     room::{
-        MessagesOptions,
+        IncludeRelations, MessagesOptions, RelationsOptions,
         edit::EditedContent,
         reply::{EnforceThread, Reply},
     },
@@ -27,7 +27,7 @@ use matrix_sdk::{
             AnySyncMessageLikeEvent, AnySyncTimelineEvent,
             reaction::ReactionEventContent,
             receipt::{ReceiptThread, ReceiptType},
-            relation::Annotation,
+            relation::{Annotation, RelationType},
             room::{
                 MediaSource,
                 message::{
@@ -147,6 +147,9 @@ async fn chat(alice: &Person, bob: &Person, alices: &Room, bobs: &Room) -> Resul
     };
     ensure!(replacement.event_id == sent);
     ensure!(replacement.new_content.msgtype.body() == "hello Robert");
+    let edited = message(bobs.event(&sent, None).await?.raw().deserialize()?)?;
+    let bundled = edited.unsigned.relations.replace.context("the edit is not bundled")?;
+    ensure!(bundled.event_id == edit);
 
     let thumb = ReactionEventContent::new(Annotation::new(answer.clone(), "👍".to_owned()));
     let reaction = alices.send(thumb).await?.response.event_id;
@@ -157,6 +160,7 @@ async fn chat(alice: &Person, bob: &Person, alices: &Room, bobs: &Room) -> Resul
     let seen = seen.as_original().context("redacted")?;
     let annotation = &seen.content.relates_to;
     ensure!(annotation.event_id == answer && annotation.key == "👍", "{annotation:?}");
+    ensure!(reactions(bobs, &answer).await? == [reaction.clone()]);
 
     let redaction = alices.redact(&reaction, Some("changed my mind"), None).await?.event_id;
     let seen = bob.event(bobs, &redaction).await?;
@@ -167,6 +171,7 @@ async fn chat(alice: &Person, bob: &Person, alices: &Room, bobs: &Room) -> Resul
         ),
         "{seen:?}"
     );
+    ensure!(reactions(bobs, &answer).await?.is_empty());
     Ok(answer)
 }
 
@@ -285,6 +290,14 @@ async fn history(room: &Room) -> Result<Vec<OwnedEventId>> {
         from = Some(end);
     }
     anyhow::bail!("the history has no end")
+}
+
+/// The IDs of the reactions to an event that the server gives.
+async fn reactions(room: &Room, event_id: &OwnedEventId) -> Result<Vec<OwnedEventId>> {
+    let which = IncludeRelations::RelationsOfType(RelationType::Annotation);
+    let options = RelationsOptions { include_relations: which, ..RelationsOptions::default() };
+    let relations = room.relations(event_id.clone(), options).await?;
+    Ok(relations.chunk.iter().filter_map(|event| event.event_id()).collect())
 }
 
 fn message(event: AnySyncTimelineEvent) -> Result<OriginalSyncRoomMessageEvent> {

@@ -4,4 +4,5 @@
 #![recursion_limit = "256"]
 
 mod chat;
+mod encryption;
 mod person;

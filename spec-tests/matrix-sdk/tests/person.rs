@@ -14,6 +14,7 @@ use matrix_sdk::{
     },
     sync::SyncResponse,
 };
+use tokio::task::JoinHandle;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// What is awaited normally comes at once; on a busy machine it may take a while.
@@ -24,6 +25,30 @@ const POLL: Duration = Duration::from_secs(5);
 /// One device of a user, whose syncs the test makes one by one.
 pub(crate) struct Person {
     pub(crate) client: Client,
+}
+
+pub(crate) struct Syncing(JoinHandle<()>);
+
+impl Drop for Syncing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Looks until there is something, without syncing: others do that.
+pub(crate) async fn eventually<T>(
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let found = async {
+        loop {
+            if let Some(found) = look().await? {
+                return Ok(found);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.with_context(|| format!("{what}: never"))?
 }
 
 impl Person {
@@ -71,6 +96,11 @@ impl Person {
         self.client.matrix_auth().session().context("signed in")
     }
 
+    /// The room as this device has it.
+    pub(crate) fn room(&self, room: &Room) -> Result<Room> {
+        self.client.get_room(room.room_id()).context("the room is not known")
+    }
+
     /// Syncs until `look` finds something; the SDK has taken the response in by then.
     pub(crate) async fn until<T>(
         &self,
@@ -96,6 +126,15 @@ impl Person {
         };
         let found = tokio::time::timeout(PATIENCE, found).await;
         found.with_context(|| format!("{} never saw {what}", self.id()))?
+    }
+
+    /// Syncs in the background until the guard is dropped.
+    pub(crate) fn keep_syncing(&self) -> Syncing {
+        let client = self.client.clone();
+        Syncing(tokio::spawn(async move {
+            // Fails only if the server does; the test sees that by what does not come.
+            let _ = client.sync(settings()).await;
+        }))
     }
 
     /// Syncs until the room's timeline has the event.
