@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use kith_federation::client::Client;
 use kith_media_store::MediaStore;
 use kith_store::Store;
 use ruma::{OwnedServerName, UserId};
@@ -17,9 +18,13 @@ use crate::{
     invites::Invites,
     keys::Keys,
     media::Media,
+    outgoing,
     predecessor::RoomSettings,
     presence::Presence,
-    push::{rules::PushRules, unread::Unread},
+    push::{
+        badge::Badges, delivery::Delivery, gateway::Gateways, notifications::Notifications,
+        pushers::Pushers, queue::Queue, rules::PushRules, unread::Unread, worker::Workers,
+    },
     rate_limit::RateLimiter,
     receipts::Receipts,
     reports::Reports,
@@ -57,6 +62,10 @@ pub struct App {
     pub typing: Typing,
     pub presence: Presence,
     pub push_rules: PushRules,
+    pub unread: Unread,
+    pub pushers: Pushers,
+    pub push_delivery: Delivery,
+    pub notifications: Notifications,
     pub room_settings: RoomSettings,
     pub sync: Sync,
 }
@@ -66,6 +75,7 @@ impl App {
         server_name: OwnedServerName,
         config: Arc<Config>,
         store: Store,
+        client: Client,
         stopping: CancellationToken,
     ) -> Result<Self, TeamError> {
         let team = Team::open(server_name, config, &store, stopping).await?;
@@ -94,6 +104,22 @@ impl App {
         let push_rules = PushRules::new(account_data.clone());
         let room_settings =
             RoomSettings::new(rooms.clone(), account_data.clone(), push_rules.clone());
+        let unread = Unread::new(rooms.clone(), receipts.clone(), push_rules.clone());
+        let guard = outgoing::guard(&team.config().outgoing);
+        let pushers = Pushers::open(store.clone(), guard).await?;
+        let queue = Queue::new(store.clone());
+        let workers = Workers::new(
+            rooms.clone(),
+            unread.clone(),
+            Badges::new(rooms.clone(), push_rules.clone(), unread.clone()),
+            pushers.clone(),
+            queue.clone(),
+            Gateways::new(client),
+        );
+        let push_delivery =
+            Delivery::open(rooms.clone(), push_rules.clone(), pushers.clone(), queue, workers)
+                .await?;
+        let notifications = Notifications::new(rooms.clone(), push_rules.clone(), unread.clone());
         let sync = Sync {
             team: team.clone(),
             store: store.clone(),
@@ -105,7 +131,7 @@ impl App {
             receipts: receipts.clone(),
             typing: typing.clone(),
             presence: presence.clone(),
-            unread: Unread::new(rooms.clone(), receipts.clone(), push_rules.clone()),
+            unread: unread.clone(),
             serials,
             waiters,
             lazy_members: LazyMembers::default(),
@@ -132,6 +158,10 @@ impl App {
             typing,
             presence,
             push_rules,
+            unread,
+            pushers,
+            push_delivery,
+            notifications,
             room_settings,
             sync,
         })
@@ -142,6 +172,7 @@ impl App {
         tasks.spawn(self.sync.clone().run(stopping.clone()));
         tasks.spawn(self.typing.clone().run(stopping.clone()));
         tasks.spawn(self.presence.clone().run(stopping.clone()));
+        tasks.spawn(self.push_delivery.clone().run(tasks.clone(), stopping.clone()));
     }
 
     /// Closes an account for ever: the user leaves all rooms, nobody can sign in again, and the name

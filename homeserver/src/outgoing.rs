@@ -25,9 +25,11 @@ pub fn client(config: &Outgoing) -> Result<Client, OutgoingError> {
         certificate_authorities
             .push(text.map_err(|error| OutgoingError::Unreadable { path: path.clone(), error })?);
     }
-    let guard = AddressGuard {
-        denied: config.denied_ranges.clone(),
-        allowed: config.allowed_ranges.clone(),
-    };
+    let guard = guard(config);
     Ok(Client::new(Options { guard, certificate_authorities, ..Options::default() })?)
+}
+
+/// Which addresses the client connects to.
+pub fn guard(config: &Outgoing) -> AddressGuard {
+    AddressGuard { denied: config.denied_ranges.clone(), allowed: config.allowed_ranges.clone() }
 }

@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header};
+use kith_federation::client::Client;
 use kith_store::{Batch, Database, engine, tables};
 use ruma::OwnedServerName;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -24,6 +25,7 @@ use crate::{
     app::App,
     config::{Config, Serves},
     listen::{self, Bound, ListenError},
+    outgoing::{self, OutgoingError},
     team::TeamError,
 };
 
@@ -35,6 +37,8 @@ pub enum StartError {
     Store(#[from] kith_store::Error),
     #[error(transparent)]
     Team(#[from] TeamError),
+    #[error(transparent)]
+    Outgoing(#[from] OutgoingError),
 }
 
 /// The teams of one process. Cheap to clone.
@@ -96,11 +100,13 @@ impl Server {
         let folder = config.database_dir();
         let engine = engine::open(config.storage.engine, &folder, config.storage.cache)?;
         let database = Database::open(engine)?;
+        // One for all: clones share their connections.
+        let client = outgoing::client(&config.outgoing)?;
         let mut teams = HashMap::new();
         let mut default = None;
         for team in config.teams() {
             let name = &team.server_name;
-            let app = Arc::new(open_team(&database, &config, name, stopping).await?);
+            let app = Arc::new(open_team(&database, &config, name, &client, stopping).await?);
             app.spawn_tasks(tasks, stopping);
             default.get_or_insert_with(|| Arc::clone(&app));
             if let Some(host) = team.public_base_url.as_ref().and_then(|url| url.host_str()) {
@@ -163,6 +169,7 @@ async fn open_team(
     database: &Arc<Database>,
     config: &Arc<Config>,
     name: &OwnedServerName,
+    client: &Client,
     stopping: &CancellationToken,
 ) -> Result<App, StartError> {
     let system = database.team(0).await?;
@@ -179,7 +186,8 @@ async fn open_team(
         }
     };
     let store = database.team(number).await?;
-    Ok(App::open(name.clone(), Arc::clone(config), store, stopping.clone()).await?)
+    let (config, client, stopping) = (Arc::clone(config), client.clone(), stopping.clone());
+    Ok(App::open(name.clone(), config, store, client, stopping).await?)
 }
 
 async fn serve(bound: Bound, router: Router, stopping: CancellationToken, stop_wait: Duration) {

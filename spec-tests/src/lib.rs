@@ -8,8 +8,10 @@ pub mod record;
 pub mod report;
 
 mod answer;
+mod gateway;
 mod crypto;
 mod path;
+mod process;
 mod proxy;
 mod server;
 mod sync;
@@ -17,8 +19,10 @@ mod user;
 
 pub use answer::Answer;
 pub use crypto::{CrossSigningKeys, DeviceKeys, SigningKey, random_key};
+pub use gateway::{PushGateway, Reply};
 pub use path::encode;
 pub use proxy::{Passed, RecordingProxy};
+pub use process::KithProcess;
 pub use server::{ReachedServer, TestServer};
 pub use sync::{Events, Sync, SyncRequest};
 pub use user::{TestUser, event_ids};

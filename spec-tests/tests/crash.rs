@@ -3,85 +3,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
-    process::Stdio,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use kith_spec_tests::{Events, ReachedServer, TestUser, encode, path};
+use kith_spec_tests::{Events, KithProcess, ReachedServer, TestUser, encode, path};
 use parking_lot::Mutex;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
 
 const ROUNDS: u32 = 20;
 const SENDERS: u32 = 4;
 /// Another one makes another sequence of moments.
 const SEED: u64 = 0x6b69_7468;
-
-/// `kith serve` in a process of its own.
-struct Kith {
-    child: Child,
-    address: std::net::SocketAddr,
-}
-
-impl Kith {
-    async fn start(folder: &Path) -> Self {
-        let mut command = Command::new(program());
-        command.arg("serve").arg("--data").arg(folder.join("data"));
-        command.args(["--listen", "127.0.0.1:0", "--server-name", "kith.test"]);
-        command.current_dir(folder);
-        let cheap = [("MEMORY", "8"), ("ITERATIONS", "1"), ("PARALLELISM", "1")];
-        for (name, value) in cheap {
-            command.env(format!("KITH_PASSWORD_HASH__{name}"), value);
-        }
-        command.env("KITH_RATE_LIMITS__ENABLED", "false").env("KITH_LOG__FILTER", "error");
-        command.env("KITH_STORAGE__ENGINE", "sled");
-        command.stdout(Stdio::piped()).stdin(Stdio::null()).kill_on_drop(true);
-        let mut child = command.spawn().expect("kith starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        let mut address = None;
-        while let Some(line) = lines.next_line().await.expect("kith says something") {
-            if let Some(addresses) = line.trim().strip_prefix("Answers on ") {
-                address = addresses.split(", ").next().and_then(|address| address.parse().ok());
-            }
-            // Its last line: before that it would miss us as its reader.
-            if line.starts_with("Stop with") {
-                return Self { child, address: address.expect("it says where it answers") };
-            }
-        }
-        panic!("kith ended: {:?}", child.wait().await);
-    }
-
-    /// SIGKILL: it can do nothing about it.
-    async fn kill(mut self) {
-        self.child.kill().await.expect("it was running");
-    }
-}
-
-/// The program that was built with this test.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("this test has a file");
-    let program = test.ancestors().nth(2).expect("target/debug").join("kith");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../homeserver/src");
-    let built = std::fs::metadata(&program).and_then(|file| file.modified()).ok();
-    assert!(built >= Some(newest(&source)), "first run cargo build -p kith-homeserver");
-    program
-}
-
-fn newest(path: &Path) -> SystemTime {
-    let metadata = path.metadata().expect("the source is there");
-    if !metadata.is_dir() {
-        return metadata.modified().expect("files have times here");
-    }
-    let entries = path.read_dir().expect("the source can be read");
-    let times = entries.map(|entry| newest(&entry.expect("an entry").path()));
-    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
-}
 
 /// By transaction ID: the event ID, once it was acknowledged.
 type Sent = Arc<Mutex<BTreeMap<String, Option<String>>>>;
@@ -156,7 +90,7 @@ async fn history(user: &TestUser, room: &str) -> Vec<String> {
 async fn a_killed_server_has_everything_that_it_acknowledged() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let mut random = StdRng::seed_from_u64(SEED);
-    let mut kith = Kith::start(folder.path()).await;
+    let mut kith = KithProcess::start(folder.path(), &[]).await;
     let server = ReachedServer::at(kith.address);
     let alice = server.register("alice").await;
     let bob = server.register("bob").await;
@@ -185,7 +119,7 @@ async fn a_killed_server_has_everything_that_it_acknowledged() {
             task.await.expect("a sender ends with the server");
         }
 
-        kith = Kith::start(folder.path()).await;
+        kith = KithProcess::start(folder.path(), &[]).await;
         server.moved_to(kith.address);
         // A client repeats what was not answered, with the same transaction ID, and perhaps more.
         let sent = Arc::into_inner(sent).expect("all senders have ended").into_inner();

@@ -16,7 +16,7 @@ use crate::{
     devices::{AuthenticationError, DeviceError},
     invites::InviteError,
     keys::{KeyError, OneTimeKeyError, SignatureError},
-    push::rules::PushRuleError,
+    push::{pushers::PusherError, rules::PushRuleError},
     rate_limit::LimitExceeded,
     reports::ReportError,
     room::{
@@ -251,6 +251,17 @@ impl From<PushRuleError> for ApiError {
             PushRuleError::Invalid(message) => Self::unknown_type(message),
             PushRuleError::TooMany => Self::too_large(),
             PushRuleError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PusherError> for ApiError {
+    fn from(error: PusherError) -> Self {
+        match error {
+            PusherError::Invalid(_) | PusherError::TooMany => {
+                Self::invalid_param(error.to_string())
+            }
+            PusherError::Store(error) => error.into(),
         }
     }
 }

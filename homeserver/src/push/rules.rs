@@ -1,5 +1,7 @@
 //! A user's push rules: the server's defaults and what the user changed. Kept as account data of
 //! type `m.push_rules`; a user without it has the defaults.
+//!
+//! The rule kind `postcontent` of MSC4306 has the server's two rules and no others.
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#push-rules)
 
 use std::sync::Arc;
@@ -8,14 +10,19 @@ use kith_store::StreamPosition;
 use quick_cache::sync::Cache;
 use ruma::{
     OwnedUserId, UserId,
-    push::{Action, InsertPushRuleError, NewPushRule, RemovePushRuleError, RuleKind, Ruleset},
+    push::{
+        Action, InsertPushRuleError, NewPushRule, PushCondition, RemovePushRuleError, RuleKind,
+        Ruleset,
+    },
 };
 use serde_json::{Value, json};
 
-use crate::account_data::{AccountData, GLOBAL};
+use super::glob;
+use crate::account_data::{AccountData, GLOBAL, IgnoredUsers};
 
 /// The type under which rules are kept.
 pub const PUSH_RULES: &str = "m.push_rules";
+const IGNORED: &str = "m.ignored_user_list";
 
 /// How many users' rules are kept decoded.
 const REMEMBERED: usize = 10_000;
@@ -30,18 +37,26 @@ pub enum PushRuleError {
     NotFound,
     #[error("{0}")]
     Invalid(String),
-    #[error("too many push rules")]
+    #[error("too many push rules, or too large ones")]
     TooMany,
     #[error(transparent)]
     Store(#[from] kith_store::Error),
+}
+
+/// What a user wants to hear of.
+#[derive(Debug)]
+pub struct Attention {
+    pub rules: Arc<Ruleset>,
+    /// Nothing that these users do is worth a word.
+    pub ignored: IgnoredUsers,
 }
 
 /// The push rules of one team's users. Cheap to clone.
 #[derive(Clone)]
 pub struct PushRules {
     account_data: AccountData,
-    /// With the position of the account data that they were decoded from; 0 for the defaults.
-    known: Arc<Cache<OwnedUserId, (StreamPosition, Arc<Ruleset>)>>,
+    /// With the positions of the account data that they were decoded from; 0 for none.
+    known: Arc<Cache<OwnedUserId, ([StreamPosition; 2], Arc<Attention>)>>,
 }
 
 impl PushRules {
@@ -49,19 +64,26 @@ impl PushRules {
         Self { account_data, known: Arc::new(crate::cache::of_at_most(REMEMBERED)) }
     }
 
-    /// The user's rules, for evaluation; cheap if they were asked for before.
+    /// The user's rules.
     pub async fn get(&self, user_id: &UserId) -> Result<Arc<Ruleset>, kith_store::Error> {
+        Ok(Arc::clone(&self.attention(user_id).await?.rules))
+    }
+
+    /// What an event is judged by; the same `Arc` as long as the user changes nothing of it.
+    pub async fn attention(&self, user_id: &UserId) -> Result<Arc<Attention>, kith_store::Error> {
         let data = self.account_data.all(user_id).await?;
-        let row = data.get(&(GLOBAL, PUSH_RULES.to_owned()));
-        let position = row.map_or(0, |row| row.position);
-        if let Some((known, rules)) = self.known.get(user_id)
-            && known == position
+        let rows = [PUSH_RULES, IGNORED].map(|kind| data.get(&(GLOBAL, kind.to_owned())));
+        let positions = rows.map(|row| row.map_or(0, |row| row.position));
+        if let Some((known, attention)) = self.known.get(user_id)
+            && known == positions
         {
-            return Ok(rules);
+            return Ok(attention);
         }
-        let rules = Arc::new(decode(user_id, row.map(|row| &row.content)));
-        self.known.insert(user_id.to_owned(), (position, Arc::clone(&rules)));
-        Ok(rules)
+        let rules = Arc::new(decode(user_id, rows[0].map(|row| &row.content)));
+        let ignored = self.account_data.ignored_users(user_id).await?;
+        let attention = Arc::new(Attention { rules, ignored });
+        self.known.insert(user_id.to_owned(), (positions, Arc::clone(&attention)));
+        Ok(attention)
     }
 
     /// The content of the user's `m.push_rules` event.
@@ -148,13 +170,39 @@ fn decode(user_id: &UserId, stored: Option<&Value>) -> Ruleset {
     else {
         return defaults;
     };
+    let mut postcontent = defaults.postcontent.clone();
     rules.update_with_server_default(defaults);
+    // ruma leaves this kind as it was stored.
+    for rule in std::mem::take(&mut postcontent) {
+        let stored = rules.postcontent.get(rule.rule_id.as_str());
+        let mut rule = rule;
+        if let Some(stored) = stored {
+            (rule.enabled, rule.actions) = (stored.enabled, stored.actions.clone());
+        }
+        postcontent.insert(rule);
+    }
+    rules.postcontent = postcontent;
     rules
 }
 
 fn check_size(rules: &Ruleset) -> Result<(), PushRuleError> {
     let is_small = serde_json::to_vec(rules).is_ok_and(|json| json.len() <= BYTES);
     if rules.iter().count() <= RULES && is_small { Ok(()) } else { Err(PushRuleError::TooMany) }
+}
+
+/// Whether every pattern can match anything at all.
+fn patterns_are_short(rule: &NewPushRule) -> bool {
+    let is_short = |pattern: &str| pattern.chars().count() <= glob::LONGEST;
+    match rule {
+        NewPushRule::Content(rule) => is_short(&rule.pattern),
+        NewPushRule::Override(rule) | NewPushRule::Underride(rule) => {
+            rule.conditions.iter().all(|condition| match condition {
+                PushCondition::EventMatch(data) => is_short(&data.pattern),
+                _ => true,
+            })
+        }
+        _ => true,
+    }
 }
 
 fn insert(
@@ -166,6 +214,9 @@ fn insert(
     let (kind, rule_id) = (rule.kind(), rule.rule_id().to_owned());
     if [after, before].contains(&Some(rule_id.as_str())) {
         return Err(PushRuleError::Invalid("a rule cannot stand beside itself".to_owned()));
+    }
+    if !patterns_are_short(&rule) {
+        return Err(PushRuleError::TooMany);
     }
     // ruma moves a rule that is there already as if the list were one longer than it is, and
     // panics behind the last rule: a rule that moves is taken out first.

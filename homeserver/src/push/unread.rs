@@ -2,6 +2,10 @@
 //!
 //! Counted when somebody asks, never when an event is sent: what was counted is remembered, and only
 //! newer events are looked at.
+//!
+//! An event is unread if the user's rules notify of it and no receipt has passed it. Whoever writes
+//! into a thread, or into the room outside threads, has read what was there before. What is redacted
+//! counts no more.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,15 +14,12 @@ use kith_store::{
     tables::{MemberRow, ReceiptsRow, RoomNumber},
 };
 use quick_cache::sync::Cache;
-use ruma::{
-    OwnedUserId, UserId,
-    push::{
-        Action, HighlightTweakValue, PushConditionPowerLevelsCtx, PushConditionRoomCtx, Ruleset,
-        Tweak,
-    },
-};
+use ruma::{OwnedUserId, UserId, events::TimelineEventType};
 
-use super::rules::PushRules;
+use super::{
+    evaluate::{Context, evaluate},
+    rules::{Attention, PushRules},
+};
 use crate::{
     receipts::Receipts,
     room::{Room, RoomError, Rooms, event::Event},
@@ -65,11 +66,21 @@ impl Counts {
     }
 }
 
+/// What was found out about one user and room, and from what.
 struct Counted {
     upto: StreamPosition,
     receipts: Arc<ReceiptsRow>,
-    rules: Arc<Ruleset>,
-    counts: Counts,
+    attention: Arc<Attention>,
+    joined_at: Option<StreamPosition>,
+    unread: Vec<UnreadEvent>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Clone)]
+struct UnreadEvent {
+    position: i64,
+    thread: Arc<str>,
+    highlight: bool,
 }
 
 impl Unread {
@@ -84,93 +95,143 @@ impl Unread {
         user_id: &UserId,
         member: &MemberRow,
         upto: StreamPosition,
-    ) -> Result<Counts, RoomError> {
-        let receipts = self.receipts.get(room.number, user_id).await?;
-        let rules = self.rules.get(user_id).await?;
-        let key = (room.number, user_id.to_owned());
-        let known = self.known.get(&key).filter(|known| {
-            Arc::ptr_eq(&known.receipts, &receipts) && Arc::ptr_eq(&known.rules, &rules)
-        });
-        let joined = member.joined_at.unwrap_or(0).cast_signed();
-        let read = Receipts::read_up_to(&receipts, None).max(joined);
-        let (from, mut counts) = match known {
-            Some(known) if known.upto >= upto => return Ok(known.counts.clone()),
-            Some(known) => (known.upto.cast_signed(), known.counts.clone()),
-            None => (read, Counts::default()),
-        };
-        let before = upto.cast_signed() + 1;
-        let mut unread = Vec::new();
-        for (_, index) in self.rooms.newest_between(room, from, before, LOOKED_AT).await? {
-            unread.push(self.rooms.event(room, index).await?);
-        }
-        if !unread.is_empty() {
-            let context = self.context(room, user_id, member).await?;
-            for event in &unread {
-                count(event, &receipts, &rules, &context, &mut counts).await;
-            }
-        }
-        let counted = Counted { upto, receipts, rules, counts: counts.clone() };
-        self.known.insert(key, Arc::new(counted));
-        Ok(counts)
+    ) -> Result<Arc<Counts>, RoomError> {
+        Ok(Arc::clone(&self.counted(room, user_id, member, upto).await?.counts))
     }
 
-    /// What the conditions of push rules look at beside the event.
-    async fn context(
+    /// Whether the event at a position is among what the user has not read.
+    pub async fn is_unread(
         &self,
         room: &Room,
         user_id: &UserId,
         member: &MemberRow,
-    ) -> Result<PushConditionRoomCtx, RoomError> {
-        let power_levels = self.rooms.power_levels(room).await?;
-        let power_levels = PushConditionPowerLevelsCtx::new(
-            power_levels.users.clone(),
-            power_levels.users_default,
-            power_levels.notifications.clone(),
-            power_levels.rules.clone(),
-        );
-        let name = member.display_name.clone();
-        Ok(PushConditionRoomCtx::new(
-            room.room_id.clone(),
-            room.head().joined.into(),
-            user_id.to_owned(),
-            name.unwrap_or_else(|| user_id.localpart().to_owned()),
-        )
-        .with_power_levels(power_levels))
+        position: StreamPosition,
+        upto: StreamPosition,
+    ) -> Result<bool, RoomError> {
+        let counted = self.counted(room, user_id, member, upto).await?;
+        Ok(counted.unread.iter().any(|event| event.position == position.cast_signed()))
+    }
+
+    async fn counted(
+        &self,
+        room: &Room,
+        user_id: &UserId,
+        member: &MemberRow,
+        upto: StreamPosition,
+    ) -> Result<Arc<Counted>, RoomError> {
+        let receipts = self.receipts.get(room.number, user_id).await?;
+        let attention = self.rules.attention(user_id).await?;
+        let key = (room.number, user_id.to_owned());
+        let known = self.known.get(&key).filter(|known| {
+            Arc::ptr_eq(&known.attention, &attention) && known.joined_at == member.joined_at
+        });
+        let (from, mut unread) = match &known {
+            Some(known) => {
+                let receipts_moved = !Arc::ptr_eq(&known.receipts, &receipts);
+                if known.upto >= upto && !receipts_moved {
+                    return Ok(Arc::clone(known));
+                }
+                (known.upto, known.unread.clone())
+            }
+            None => {
+                let read = u64::try_from(Receipts::read_up_to(&receipts, None)).unwrap_or(0);
+                (read.max(member.joined_at.unwrap_or(0)), Vec::new())
+            }
+        };
+        let new = self.between(room, from, upto).await?;
+        if !new.is_empty() {
+            let name = member.display_name.as_deref();
+            let mut context = Context::new(&self.rooms, room, user_id, name).await?;
+            for event in &new {
+                self.add(room, event, &attention, &mut context, &mut unread).await?;
+            }
+        }
+        let read = Receipts::read_up_to(&receipts, None);
+        unread.retain(|event| {
+            event.position > read.max(Receipts::read_up_to(&receipts, Some(&event.thread)))
+        });
+        let counted = Arc::new(Counted {
+            upto: upto.max(from),
+            receipts,
+            attention,
+            joined_at: member.joined_at,
+            counts: Arc::new(count(&unread)),
+            unread,
+        });
+        self.known.insert(key, Arc::clone(&counted));
+        Ok(counted)
+    }
+
+    /// The root of the event's thread, or [`MAIN`]: a root itself is not in its thread.
+    async fn thread_of(&self, room: &Room, event: &Event) -> Result<Arc<str>, RoomError> {
+        let root = self.rooms.thread_of(room, event).await?;
+        Ok(root.map_or_else(|| MAIN.into(), |root| root.as_str().into()))
+    }
+
+    /// The newest events after one position and up to another, oldest first.
+    async fn between(
+        &self,
+        room: &Room,
+        from: StreamPosition,
+        upto: StreamPosition,
+    ) -> Result<Vec<Arc<Event>>, RoomError> {
+        let (after, before) = (from.cast_signed(), upto.cast_signed() + 1);
+        let rows = self.rooms.newest_between(room, after, before, LOOKED_AT).await?;
+        let mut events = Vec::with_capacity(rows.len());
+        for (_, index) in rows.into_iter().rev() {
+            events.push(self.rooms.event(room, index).await?);
+        }
+        Ok(events)
+    }
+
+    /// What one more event changes.
+    async fn add(
+        &self,
+        room: &Room,
+        event: &Event,
+        attention: &Attention,
+        context: &mut Context,
+        unread: &mut Vec<UnreadEvent>,
+    ) -> Result<(), RoomError> {
+        if event.kind == TimelineEventType::RoomRedaction
+            && let Some(target) = &event.redacts
+            && let Some(target) = self.rooms.event_by_id(room, target).await?
+            && target.standing.redacted_by.is_some()
+        {
+            let position = target.position().cast_signed();
+            unread.retain(|event| event.position != position);
+        } else if event.sender == context.user_id {
+            // A changed name or topic is no sign of having read.
+            if !event.is_state() {
+                let thread = self.thread_of(room, event).await?;
+                unread.retain(|event| event.thread != thread);
+            }
+            return Ok(());
+        }
+        if attention.ignored.contains(&event.sender) {
+            return Ok(());
+        }
+        if let Some(notifies) = evaluate(&attention.rules, event, context) {
+            let thread = self.thread_of(room, event).await?;
+            unread.push(UnreadEvent {
+                position: event.position().cast_signed(),
+                thread,
+                highlight: notifies.highlight,
+            });
+            if unread.len() > LOOKED_AT {
+                unread.remove(0);
+            }
+        }
+        Ok(())
     }
 }
 
-async fn count(
-    event: &Event,
-    receipts: &ReceiptsRow,
-    rules: &Ruleset,
-    context: &PushConditionRoomCtx,
-    counts: &mut Counts,
-) {
-    if event.sender == context.user_id || event.standing.redacted_by.is_some() {
-        return;
+fn count(unread: &[UnreadEvent]) -> Counts {
+    let mut counts = Counts::default();
+    for event in unread {
+        let count = counts.threads.entry(event.thread.to_string()).or_default();
+        count.notifications += 1;
+        count.highlights += u64::from(event.highlight);
     }
-    let thread = thread_of(event);
-    if event.position().cast_signed() <= Receipts::read_up_to(receipts, Some(&thread)) {
-        return;
-    }
-    for rule in rules.iter() {
-        if !rule.applies(event.flattened(), context).await {
-            continue;
-        }
-        let actions = rule.actions();
-        if actions.iter().any(|action| matches!(action, Action::Notify)) {
-            let count = counts.threads.entry(thread).or_default();
-            count.notifications += 1;
-            let highlights = |action: &Action| {
-                matches!(action, Action::SetTweak(Tweak::Highlight(HighlightTweakValue::Yes)))
-            };
-            count.highlights += u64::from(actions.iter().any(highlights));
-        }
-        return;
-    }
-}
-
-/// The root of the event's thread, or [`MAIN`].
-pub fn thread_of(event: &Event) -> String {
-    event.thread_root().map_or_else(|| MAIN.to_owned(), ToString::to_string)
+    counts
 }

@@ -6,10 +6,7 @@ use std::{fmt::Write, sync::Arc};
 
 use ruma::{
     MilliSecondsSinceUnixEpoch, UserId,
-    events::{
-        AnySyncTimelineEvent, StateEventType, TimelineEventType, room::member::MembershipState,
-    },
-    push::FlattenedJson,
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
     serde::Raw,
 };
 use serde_json::{Map, Value, json, value::RawValue};
@@ -76,15 +73,6 @@ impl Event {
         }
         json.push('}');
         json
-    }
-
-    /// The event as push rules look at it. Flattened once for all readers.
-    pub fn flattened(&self) -> &FlattenedJson {
-        self.flattened.get_or_init(|| {
-            let json = self.client_json(true, &Map::new());
-            let json = RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned());
-            Box::new(FlattenedJson::from_raw::<AnySyncTimelineEvent>(&Raw::from_json(json)))
-        })
     }
 
     /// The four fields of an invite's or a knock's stripped state.

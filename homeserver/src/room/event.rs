@@ -13,10 +13,10 @@ use kith_store::{
 use ruma::{
     CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedEventId, OwnedRoomId,
     OwnedTransactionId, OwnedUserId, RoomId, UserId, canonical_json::redact_in_place,
-    events::TimelineEventType, push::FlattenedJson, room_version_rules::RedactionRules,
+    events::TimelineEventType, room_version_rules::RedactionRules,
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
 /// A PDU with what this server knows of it. Immutable and shared; a redaction makes a new one.
@@ -43,7 +43,8 @@ pub struct Event {
     relation: Option<Box<Relation>>,
     position: AtomicU64,
     pub(super) client_json: OnceLock<Arc<str>>,
-    pub(super) flattened: OnceLock<Box<FlattenedJson>>,
+    /// The content in a form that push rules look things up in.
+    content_value: OnceLock<Box<Value>>,
 }
 
 /// What only the sending device is told of again: the transaction that made the event.
@@ -129,7 +130,7 @@ impl Event {
             relation,
             position: AtomicU64::new(0),
             client_json: OnceLock::new(),
-            flattened: OnceLock::new(),
+            content_value: OnceLock::new(),
         })
     }
 
@@ -154,6 +155,12 @@ impl Event {
     /// The content as a type that reads only the fields it needs; `None` if they are malformed.
     pub fn content_as<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
         serde_json::from_str(self.content.get()).ok()
+    }
+
+    /// The content to look things up in. Parsed once for all readers.
+    pub fn content_value(&self) -> &Value {
+        self.content_value
+            .get_or_init(|| Box::new(serde_json::from_str(self.content.get()).unwrap_or_default()))
     }
 
     /// What the event relates to, if its content says so in a form that the specification knows.

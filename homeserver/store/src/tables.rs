@@ -2,9 +2,10 @@
 //! can still be read.
 //!
 //! `0x01–0x0f` the database and its log, `0x20–0x3f` rooms, `0x40–0x5f` users and devices,
-//! `0x60–0x6f` account data, receipts and filters.
+//! `0x60–0x6f` account data, receipts and filters, `0x70–0x77` pushers.
 
 mod accounts;
+mod push;
 mod encryption;
 mod reports;
 mod rooms;
@@ -14,6 +15,7 @@ mod threads;
 pub use accounts::*;
 pub use encryption::*;
 pub use reports::*;
+pub use push::*;
 pub use rooms::*;
 pub use system::*;
 pub use threads::*;
@@ -72,6 +74,11 @@ pub const ALL: &[&dyn AnyTable] = &[
     &THREADS,
     // reports.rs
     &REPORTS,
+    // push.rs
+    &PUSHERS,
+    &PUSHERS_BY_KEY,
+    &PUSH_QUEUE,
+    &PUSH_CURSOR,
 ];
 
 #[cfg(test)]

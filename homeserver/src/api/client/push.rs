@@ -1,4 +1,10 @@
-//! Push rules.
+//! Push rules, pushers and notifications.
+
+mod notification;
+mod pusher;
+
+pub use notification::get_notifications;
+pub use pusher::{get_pushers, set_pusher};
 
 use ruma::{
     api::client::push::{
@@ -41,8 +47,12 @@ pub async fn get_pushrule(
     Incoming { requester, request }: Incoming<get_pushrule::v3::Request>,
 ) -> Result<get_pushrule::v3::Response, ApiError> {
     let rules = rules.get(&requester.user_id).await?;
-    let rule = find(&rules, request.kind, &request.rule_id)?;
-    Ok(get_pushrule::v3::Response::new(rule.into()))
+    let rule = match find(&rules, request.kind, &request.rule_id)? {
+        // ruma knows no conversion of this kind, and panics.
+        AnyPushRuleRef::PostContent(rule) => rule.clone().into(),
+        rule => rule.into(),
+    };
+    Ok(get_pushrule::v3::Response::new(rule))
 }
 
 /// `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
