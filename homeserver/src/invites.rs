@@ -3,13 +3,18 @@
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#invite-permission), with the lists of
 //! [MSC4155](https://github.com/matrix-org/matrix-spec-proposals/pull/4155).
 
-use ruma::UserId;
+use kith_store::tables::MemberRow;
+use ruma::{
+    UserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::{
     account_data::{AccountData, GLOBAL, UserData},
     glob,
+    room::{Room, RoomError, Rooms, visibility::membership_of},
     team::Team,
 };
 
@@ -63,13 +68,39 @@ impl Invites {
         Ok(filter(&data, inviter))
     }
 
-    /// Whether the user wants to hear of an invite, in a sync or by a push.
+    /// Whether the user wants to hear of an invite by somebody, in a sync or by a push.
     pub async fn is_shown(
         &self,
         invited: &UserId,
         inviter: &UserId,
     ) -> Result<bool, kith_store::Error> {
         Ok(self.verdict(invited, inviter).await? == Verdict::Allow)
+    }
+
+    /// Whether the user is to hear nothing of a room: all that they ever had to do with it is an invite
+    /// that they ignore or block, even if it was taken back. What they did themselves is no secret to
+    /// them.
+    pub async fn hides(
+        &self,
+        rooms: &Rooms,
+        room: &Room,
+        user_id: &UserId,
+        row: &MemberRow,
+    ) -> Result<bool, RoomError> {
+        if row.joined_at.is_some() || row.membership == MembershipState::Knock {
+            return Ok(false);
+        }
+        let mut invite = rooms.event(room, row.event).await?;
+        if row.membership != MembershipState::Invite {
+            let before = invite.standing.state_before;
+            let kind = StateEventType::RoomMember;
+            let before = rooms.state_event(room, before, &kind, user_id.as_str()).await?;
+            match before.filter(|before| membership_of(before) == MembershipState::Invite) {
+                Some(before) if invite.sender != *user_id => invite = before,
+                _ => return Ok(false),
+            }
+        }
+        Ok(!self.is_shown(user_id, &invite.sender).await?)
     }
 
     /// Refuses an invite that the invited user blocks. Their own server asks users of others.

@@ -180,8 +180,9 @@ impl ThreadSubscriptions {
         let mut rows = self.store.scan(&tables::THREAD_SUBSCRIPTION_CHANGES, scan).await?;
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let mut found = ThreadChanges::default();
-        found.more = rows.last().filter(|_| more).map(|((_, position), _)| ChangeToken(*position));
+        let oldest = rows.last().filter(|_| more);
+        let more = oldest.map(|((_, position), _)| ChangeToken(*position));
+        let mut found = ThreadChanges { changes: Vec::new(), more };
         for ((_, position), Json((room, root))) in rows {
             // Should it have changed again meanwhile, the newer change is told next time.
             if let Some(row) = self.of_room(user_id, room).await?.get(&root)

@@ -20,6 +20,9 @@ use super::{
     event::{ANNOTATION, Event, REFERENCE, REPLACE, THREAD},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// How many children of one event are looked at: the newest.
 const MOST: usize = 20_000;
 /// How much is remembered: one for each event, and one for each [`CHILDREN_A_UNIT`] of its children,

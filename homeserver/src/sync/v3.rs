@@ -151,6 +151,10 @@ impl Sync {
         let rooms = &mut response.rooms;
         let room_id = room.room_id.clone();
         let is_new = row.position > asked.since.position;
+        let user_id = &asked.requester.user_id;
+        if is_new && self.invites.hides(&self.rooms, room, user_id, row).await? {
+            return Ok(());
+        }
         match row.membership {
             MembershipState::Join => {
                 let joined = self.joined_room(asked, room, row, changes).await?;
@@ -159,13 +163,10 @@ impl Sync {
                 }
             }
             MembershipState::Invite if is_new => {
-                let inviter = self.rooms.event(room, row.event).await?.sender.clone();
-                if self.invites.is_shown(&asked.requester.user_id, &inviter).await? {
-                    let mut invited = InvitedRoom::new();
-                    invited.invite_state = InviteState::new();
-                    invited.invite_state.events = self.stripped_state(room, row).await?;
-                    rooms.invite.insert(room_id, invited);
-                }
+                let mut invited = InvitedRoom::new();
+                invited.invite_state = InviteState::new();
+                invited.invite_state.events = self.stripped_state(room, row).await?;
+                rooms.invite.insert(room_id, invited);
             }
             MembershipState::Knock if is_new => {
                 let mut knocked = KnockedRoom::new();

@@ -14,8 +14,8 @@ mod threads;
 
 pub use accounts::*;
 pub use encryption::*;
-pub use reports::*;
 pub use push::*;
+pub use reports::*;
 pub use rooms::*;
 pub use system::*;
 pub use threads::*;

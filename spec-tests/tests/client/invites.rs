@@ -76,6 +76,14 @@ async fn an_ignored_inviter_notices_nothing_and_neither_does_the_invited() {
     assert!(sync.invited(&of_carol).is_null(), "{:#}", sync.json);
     assert!(bob.sync(None).await.invited(&of_carol).is_null());
     assert_eq!(carol.membership_of(&of_carol, &bob).await.as_deref(), Some("invite"));
+    // Nor do they hear that it was taken back.
+    let since = bob.sync(None).await.next_batch;
+    let another = carol.create_room().await;
+    carol.invite(&another, &bob).await;
+    carol.kick(&another, &bob).await;
+    alice.kick(&of_alice, &bob).await;
+    let sync = bob.sync_until(since, |sync| sync.left(&of_alice).is_object()).await;
+    assert!(sync.left(&another).is_null(), "{:#}", sync.json);
     let dave = server.register("dave").await;
     let room = dave.create_room().await;
     let invite = path!("v3/rooms/{}/invite", room);
