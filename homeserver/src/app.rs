@@ -29,7 +29,7 @@ use crate::{
     receipts::Receipts,
     reports::Reports,
     room::{Rooms, SendError},
-    sync::{LazyMembers, Sync},
+    sync::{Memory, Sync},
     team::{Team, TeamError},
     thread_subscriptions::ThreadSubscriptions,
     to_device::ToDevice,
@@ -126,6 +126,7 @@ impl App {
             rooms: rooms.clone(),
             keys: keys.clone(),
             to_device: to_device.clone(),
+            thread_subscriptions: thread_subscriptions.clone(),
             account_data: account_data.clone(),
             invites: invites.clone(),
             receipts: receipts.clone(),
@@ -134,7 +135,7 @@ impl App {
             unread: unread.clone(),
             serials,
             waiters,
-            lazy_members: LazyMembers::default(),
+            memory: Memory::default(),
         };
         Ok(Self {
             team,

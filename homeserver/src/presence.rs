@@ -2,7 +2,11 @@
 //!
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#presence)
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId, presence::PresenceState};
@@ -34,7 +38,14 @@ pub struct Presence {
     rooms: Rooms,
     serials: Serials,
     waiters: Waiters,
-    users: Arc<Mutex<HashMap<OwnedUserId, UserPresence>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    users: HashMap<OwnedUserId, UserPresence>,
+    /// By the serial of their last change, so that nobody looks at those who did not change.
+    changed: BTreeMap<u64, OwnedUserId>,
 }
 
 /// What is known of one user.
@@ -122,7 +133,7 @@ impl UserPresence {
 impl Presence {
     pub fn new(rooms: Rooms, serials: Serials, waiters: Waiters) -> Self {
         let enabled = rooms.team().config().presence.enabled;
-        Self { enabled, rooms, serials, waiters, users: Arc::default() }
+        Self { enabled, rooms, serials, waiters, known: Arc::default() }
     }
 
     /// The user says how they are.
@@ -171,14 +182,17 @@ impl Presence {
     }
 
     pub fn get(&self, user_id: &UserId) -> Option<UserPresence> {
-        self.users.lock().get(user_id).cloned()
+        self.known.lock().users.get(user_id).cloned()
     }
 
     /// Users whose presence changed after `since`.
     pub fn since(&self, since: u64) -> Vec<(OwnedUserId, UserPresence)> {
-        let users = self.users.lock();
-        let changed = users.iter().filter(|(_, user)| user.serial > since);
-        changed.map(|(user_id, user)| (user_id.clone(), user.clone())).collect()
+        let known = self.known.lock();
+        let changed = known.changed.range(since.saturating_add(1)..);
+        let with_user = |(_, user_id): (_, &OwnedUserId)| {
+            known.users.get(user_id).map(|user| (user_id.clone(), user.clone()))
+        };
+        changed.filter_map(with_user).collect()
     }
 
     /// Lets those go offline who have not been heard of, until the server stops.
@@ -202,8 +216,8 @@ impl Presence {
 
     /// Users who are not offline, and one of whose devices has not been heard of.
     fn gone(&self, now: Instant) -> Vec<OwnedUserId> {
-        let users = self.users.lock();
-        let gone = users.iter().filter(|(_, user)| {
+        let known = self.known.lock();
+        let gone = known.users.iter().filter(|(_, user)| {
             user.state != PresenceState::Offline
                 && user.devices.values().any(|device| device.until <= now)
         });
@@ -221,15 +235,18 @@ impl Presence {
         }
         {
             let now = Instant::now();
-            let mut users = self.users.lock();
-            let user = users.entry(user_id.to_owned()).or_default();
+            let mut known = self.known.lock();
+            let known = &mut *known;
+            let user = known.users.entry(user_id.to_owned()).or_default();
             let before = user.shown();
             change(user, now);
             user.collate(now);
             if before == user.shown() {
                 return Ok(());
             }
+            known.changed.remove(&user.serial);
             user.serial = self.serials.next();
+            known.changed.insert(user.serial, user_id.to_owned());
         }
         self.waiters.wake(user_id);
         let rooms = self.rooms.members().of_user(user_id).await?;

@@ -111,6 +111,7 @@ pub struct Room {
     power_levels: RwLock<Option<power::Known>>,
     /// Counts the commits that changed a relation: what was read before one of them is not remembered.
     relation_changes: Mutex<u64>,
+    state_names: RwLock<Option<Arc<state::StateNames>>>,
 }
 
 impl Room {
@@ -217,6 +218,11 @@ impl Rooms {
         Ok(row.map(|Json(row)| row.room_id))
     }
 
+    /// The number of a room that is in use.
+    pub fn open_number(&self, room_id: &RoomId) -> Option<RoomNumber> {
+        self.0.open.read().get(room_id).map(|room| room.number)
+    }
+
     /// The room with this number.
     pub async fn by_number(&self, number: RoomNumber) -> Result<Option<Arc<Room>>, RoomError> {
         match self.room_id(number).await? {
@@ -251,6 +257,7 @@ impl Rooms {
                 local_joined: RwLock::default(),
                 power_levels: RwLock::default(),
                 relation_changes: Mutex::default(),
+                state_names: RwLock::default(),
             })
         });
         let room = Arc::clone(room);

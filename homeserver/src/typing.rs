@@ -32,8 +32,26 @@ pub struct Typing {
     rooms: Rooms,
     serials: Serials,
     waiters: Waiters,
-    state: Arc<Mutex<HashMap<RoomNumber, TypingRoom>>>,
+    state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    rooms: HashMap<RoomNumber, TypingRoom>,
+    /// By the serial of their last change, so that nobody looks at those that did not change.
+    changed: BTreeMap<u64, RoomNumber>,
+}
+
+impl State {
+    /// Notes that somebody started or stopped.
+    fn touch(&mut self, room: RoomNumber, serial: u64) {
+        if let Some(typing) = self.rooms.get_mut(&room) {
+            self.changed.remove(&typing.serial);
+            typing.serial = serial;
+            self.changed.insert(serial, room);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -58,7 +76,7 @@ impl Typing {
     ) -> Result<(), RoomError> {
         let changed = {
             let mut state = self.state.lock();
-            let typing = state.entry(room).or_default();
+            let typing = state.rooms.entry(room).or_default();
             let same = match timeout {
                 Some(timeout) => typing
                     .users
@@ -67,7 +85,7 @@ impl Typing {
                 None => typing.users.remove(user_id).is_none(),
             };
             if !same {
-                typing.serial = self.serials.next();
+                state.touch(room, self.serials.next());
             }
             !same
         };
@@ -81,14 +99,14 @@ impl Typing {
     /// Who is typing, if that changed after `since`.
     pub fn since(&self, room: RoomNumber, since: u64) -> Option<Vec<OwnedUserId>> {
         let state = self.state.lock();
-        let typing = state.get(&room).filter(|typing| typing.serial > since)?;
+        let typing = state.rooms.get(&room).filter(|typing| typing.serial > since)?;
         Some(typing.users.keys().cloned().collect())
     }
 
     /// The rooms in which somebody started or stopped after `since`.
     pub fn rooms_since(&self, since: u64) -> Vec<RoomNumber> {
         let state = self.state.lock();
-        state.iter().filter(|(_, room)| room.serial > since).map(|(number, _)| *number).collect()
+        state.changed.range(since.saturating_add(1)..).map(|(_, number)| *number).collect()
     }
 
     /// Ends what is over, until the server stops.
@@ -102,7 +120,7 @@ impl Typing {
         loop {
             let next = {
                 let state = self.state.lock();
-                state.values().flat_map(|room| room.users.values()).min().copied()
+                state.rooms.values().flat_map(|room| room.users.values()).min().copied()
             };
             let next = next.unwrap_or(sweep).min(sweep);
             tokio::select! {
@@ -126,7 +144,10 @@ impl Typing {
                 }
             }
             if Instant::now() >= sweep {
-                self.state.lock().retain(|_, room| !room.users.is_empty());
+                let mut state = self.state.lock();
+                state.rooms.retain(|_, room| !room.users.is_empty());
+                let State { rooms, changed } = &mut *state;
+                changed.retain(|_, number| rooms.contains_key(number));
                 sweep = Instant::now() + FORGET;
             }
         }
@@ -142,7 +163,8 @@ impl Typing {
                 Change::Event { room, .. } => Some(room),
                 _ => None,
             });
-            let typing = |room: &RoomNumber| state.get(room).is_some_and(|r| !r.users.is_empty());
+            let typing =
+                |room: &RoomNumber| state.rooms.get(room).is_some_and(|r| !r.users.is_empty());
             changed.filter(typing).collect()
         };
         for number in rooms {
@@ -150,12 +172,12 @@ impl Typing {
             let joined = self.rooms.local_joined(&room).await?;
             let ended = {
                 let mut state = self.state.lock();
-                let Some(typing) = state.get_mut(&number) else { continue };
+                let Some(typing) = state.rooms.get_mut(&number) else { continue };
                 let before = typing.users.len();
                 typing.users.retain(|user_id, _| joined.contains(user_id));
                 let ended = typing.users.len() < before;
                 if ended {
-                    typing.serial = self.serials.next();
+                    state.touch(number, self.serials.next());
                 }
                 ended
             };
@@ -168,13 +190,16 @@ impl Typing {
 
     fn expire(&self, now: Instant) -> Vec<RoomNumber> {
         let mut expired = Vec::new();
-        for (number, room) in self.state.lock().iter_mut() {
+        let mut state = self.state.lock();
+        for (number, room) in &mut state.rooms {
             let before = room.users.len();
             room.users.retain(|_, until| *until > now);
             if room.users.len() < before {
-                room.serial = self.serials.next();
                 expired.push(*number);
             }
+        }
+        for number in &expired {
+            state.touch(*number, self.serials.next());
         }
         expired
     }

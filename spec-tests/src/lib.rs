@@ -14,6 +14,7 @@ mod path;
 mod process;
 mod proxy;
 mod server;
+mod sliding;
 mod sync;
 mod user;
 
@@ -24,5 +25,6 @@ pub use path::encode;
 pub use process::KithProcess;
 pub use proxy::{Passed, RecordingProxy};
 pub use server::{ReachedServer, TestServer};
+pub use sliding::{Slide, SlidingSync};
 pub use sync::{Events, Sync, SyncRequest};
 pub use user::{TestUser, event_ids};

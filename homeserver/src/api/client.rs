@@ -103,6 +103,7 @@ pub fn router(router: Router) -> Router {
         .endpoint(session::logout)
         .endpoint(session::logout_all)
         .endpoint(session::refresh_token)
+        .endpoint(sync::sliding_sync_events)
         .endpoint(sync::sync_events)
         .endpoint(tag::create_tag)
         .endpoint(tag::delete_tag)

@@ -23,7 +23,7 @@ use crate::{
         RoomError, SendError, access::ReadError, alias::AliasError, create::CreateError,
         draft::DraftError, history, space::SpaceError,
     },
-    sync::FilterError,
+    sync::{FilterError, sliding::SlidingError},
     thread_subscriptions::SubscriptionError,
     to_device::ToDeviceError,
     users::{AccountError, ProfileError, RegistrationError, UsernameError},
@@ -271,6 +271,18 @@ impl From<FilterError> for ApiError {
         match error {
             FilterError::TooLarge => Self::too_large(),
             FilterError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SlidingError> for ApiError {
+    fn from(error: SlidingError) -> Self {
+        match error {
+            SlidingError::UnknownPosition => {
+                Self::new(StatusCode::BAD_REQUEST, "M_UNKNOWN_POS", error.to_string())
+            }
+            SlidingError::Invalid(_) => Self::invalid_param(error.to_string()),
+            SlidingError::Room(error) => error.into(),
         }
     }
 }

@@ -9,14 +9,19 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodFilter, on},
 };
-use http::request::Parts;
+use bytes::BufMut;
+use http::{HeaderValue, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use ruma::api::{
-    IncomingRequest, IncomingRequestExt, OutgoingResponseExt,
+    IncomingRequest, IncomingRequestExt, OutgoingBody, OutgoingResponse, OutgoingResponseExt,
     auth_scheme::{AccessToken, AuthScheme},
+    error::IntoHttpError,
     path_builder::PathBuilder,
 };
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use super::{
     ApiError,
@@ -171,6 +176,31 @@ async fn read_body(body: Body, limit: u64) -> Result<Bytes, ApiError> {
 
 fn parameter_count<R: IncomingRequest>() -> usize {
     R::PATH_BUILDER.all_paths().next().map_or(0, |path| path.matches('{').count())
+}
+
+/// A response body that is not one of ruma's types, as JSON.
+pub struct JsonAnswer<T>(pub T);
+
+impl<T: Serialize> OutgoingResponse for JsonAnswer<T> {
+    type Body = Self;
+
+    fn try_into_http_response_inner(self) -> Result<http::Response<Self>, IntoHttpError> {
+        Ok(http::Response::new(self))
+    }
+}
+
+impl<T: Serialize> OutgoingBody for JsonAnswer<T> {
+    type Error = serde_json::Error;
+
+    fn content_type(&self) -> Option<HeaderValue> {
+        Some(HeaderValue::from_static("application/json"))
+    }
+
+    fn try_into_buf<B: Default + BufMut + AsRef<[u8]>>(self) -> Result<B, Self::Error> {
+        let mut buffer = B::default().writer();
+        serde_json::to_writer(&mut buffer, &self.0)?;
+        Ok(buffer.into_inner())
+    }
 }
 
 /// A handler of one endpoint: some parts of the application, then [`Incoming`].

@@ -117,7 +117,7 @@ impl Rooms {
 
     /// The member event that ended the last stay of a user who is not joined. A ban or an invite
     /// after that changes nothing of what they saw.
-    async fn last_departure(
+    pub async fn last_departure(
         &self,
         room: &Room,
         user_id: &UserId,

@@ -113,6 +113,25 @@ impl Rooms {
         })?))
     }
 
+    /// An event as an entry of the room's state, without what it replaced.
+    pub async fn state_entry<T>(
+        &self,
+        room: &Room,
+        event: &Event,
+        viewer: &UserId,
+    ) -> Result<Raw<T>, RoomError> {
+        let hidden = self.erased_copy(room, event, viewer).await?;
+        let event = hidden.as_ref().unwrap_or(event);
+        let mut unsigned = Map::new();
+        let now = MilliSecondsSinceUnixEpoch::now().get();
+        let age = i64::from(now) - i64::from(event.origin_server_ts.get());
+        unsigned.insert("age".into(), age.into());
+        let json = event.client_json(false, &unsigned);
+        Ok(Raw::from_json(RawValue::from_string(json).map_err(|error| {
+            RoomError::UnreadableEvent(room.room_id.clone(), event.index(), error.to_string())
+        })?))
+    }
+
     /// An event that another one carries in its `m.relations`, as the same viewer is to see it.
     pub(super) async fn bundled_event(
         &self,

@@ -118,6 +118,7 @@ impl Rooms {
             local_joined: RwLock::default(),
             power_levels: RwLock::default(),
             relation_changes: Mutex::default(),
+            state_names: RwLock::default(),
         });
         let mut writer = self.new_room_writer(&room).await;
         let row = RoomRow { room_id: room.room_id.clone(), version: room.version.clone() };

@@ -1,6 +1,6 @@
 //! What is the state of a room, now or before an event?
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kith_store::{
     Batch, Scan,
@@ -11,7 +11,50 @@ use serde::Deserialize;
 
 use super::{Room, RoomError, Rooms, event::Event};
 
+/// The types and state keys that a room ever had, but for its members, of whom there may be very many.
+#[derive(Debug)]
+pub struct StateNames {
+    /// How many state keys the room had then.
+    upto: StateKeyIndex,
+    pub names: BTreeMap<String, BTreeMap<String, StateKeyIndex>>,
+}
+
 impl Rooms {
+    /// The room's state keys but for its members, remembered until there is another one.
+    pub async fn state_names(&self, room: &Room) -> Result<Arc<StateNames>, RoomError> {
+        let upto = room.head().next_state_key;
+        if let Some(known) = room.state_names.read().as_ref().filter(|known| known.upto == upto) {
+            return Ok(Arc::clone(known));
+        }
+        let member = StateEventType::RoomMember.to_string();
+        let of_members = (room.number, member);
+        let whole = Scan::prefix(&(room.number,));
+        let mut names = StateNames { upto, names: BTreeMap::new() };
+        for scan in [whole.clone().before(&of_members), whole.after(&of_members)] {
+            for ((_, kind, state_key), index) in
+                self.0.store.scan(&tables::STATE_KEYS, scan).await?
+            {
+                names.names.entry(kind).or_default().insert(state_key, index);
+            }
+        }
+        let names = Arc::new(names);
+        *room.state_names.write() = Some(Arc::clone(&names));
+        Ok(names)
+    }
+
+    /// The event that holds this state key in a snapshot.
+    pub async fn state_at(
+        &self,
+        room: &Room,
+        snapshot: SnapshotId,
+        key: StateKeyIndex,
+    ) -> Result<Option<Arc<Event>>, RoomError> {
+        match self.0.snapshots.get(room.number, snapshot, key).await? {
+            Some(index) => Ok(Some(self.event(room, index).await?)),
+            None => Ok(None),
+        }
+    }
+
     /// The state event of this type and key in a snapshot.
     pub async fn state_event(
         &self,
@@ -21,10 +64,7 @@ impl Rooms {
         state_key: &str,
     ) -> Result<Option<Arc<Event>>, RoomError> {
         let Some(key) = self.state_key(room, kind, state_key).await? else { return Ok(None) };
-        match self.0.snapshots.get(room.number, snapshot, key).await? {
-            Some(index) => Ok(Some(self.event(room, index).await?)),
-            None => Ok(None),
-        }
+        self.state_at(room, snapshot, key).await
     }
 
     /// The current state event of this type and key.
@@ -46,6 +86,17 @@ impl Rooms {
         state_key: &str,
     ) -> Result<Option<T>, RoomError> {
         let event = self.current_state_event(room, kind, state_key).await?;
+        Ok(event.and_then(|event| event.content_as()))
+    }
+
+    /// The content of a state event with an empty state key in a snapshot, as far as `T` reads it.
+    pub async fn state_content<T: for<'a> Deserialize<'a>>(
+        &self,
+        room: &Room,
+        snapshot: SnapshotId,
+        kind: &StateEventType,
+    ) -> Result<Option<T>, RoomError> {
+        let event = self.state_event(room, snapshot, kind, "").await?;
         Ok(event.and_then(|event| event.content_as()))
     }
 
@@ -115,6 +166,13 @@ impl Rooms {
         kind: &StateEventType,
         state_key: &str,
     ) -> Result<Option<StateKeyIndex>, RoomError> {
+        if *kind != StateEventType::RoomMember
+            && let Some(known) = &*room.state_names.read()
+            && known.upto == room.head().next_state_key
+        {
+            let of_kind = known.names.get(&kind.to_string());
+            return Ok(of_kind.and_then(|of_kind| of_kind.get(state_key)).copied());
+        }
         let name = (room.number, kind.to_string(), state_key.to_owned());
         if let Some(index) = self.0.state_keys.get(&name) {
             return Ok(Some(index));

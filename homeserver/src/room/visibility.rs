@@ -77,8 +77,21 @@ impl Visibility<'_> {
         }
     }
 
+    /// Whether the user joined before this event, or by it, and has been there ever since.
+    fn in_last_stay(&self, event: &Event) -> bool {
+        self.member.as_ref().is_some_and(|member| {
+            member.membership == MembershipState::Join
+                && member.joined_at.is_some_and(|joined_at| {
+                    joined_at.cast_signed() <= event.position().cast_signed()
+                })
+        })
+    }
+
     /// The user's membership when the event was sent; their own member event counts as after it.
     pub async fn membership_at(&mut self, event: &Event) -> Result<MembershipState, RoomError> {
+        if self.in_last_stay(event) {
+            return Ok(MembershipState::Join);
+        }
         if event.kind == TimelineEventType::RoomMember
             && event.state_key.as_deref() == Some(self.user_id.as_str())
         {
@@ -125,6 +138,9 @@ impl Visibility<'_> {
     }
 
     pub async fn sees(&mut self, event: &Event) -> Result<bool, RoomError> {
+        if self.in_last_stay(event) {
+            return Ok(true);
+        }
         let (before, membership) = self.at(event.standing.state_before).await?;
         let own = event.kind == TimelineEventType::RoomMember
             && event.state_key.as_deref() == Some(self.user_id.as_str());

@@ -1,64 +1,60 @@
 //! Who types in a room, and how far has everybody read?
 
-use std::collections::BTreeSet;
+use kith_store::{StreamPosition, tables::RoomNumber};
+use ruma::{UserId, serde::Raw};
+use serde_json::{Value, json};
 
-use ruma::{OwnedUserId, api::client::sync::sync_events::v3::JoinedRoom};
-use serde_json::json;
+use super::{Sync, changes::Changes};
+use crate::{account_data::IgnoredUsers, receipts::receipt_content, room::draft};
 
-use super::{
-    Sync,
-    changes::Changes,
-    v3::{Asked, raw},
-};
-use crate::{
-    receipts::receipt_content,
-    room::{Room, RoomError, event_filter},
-};
+/// Who asks for what others do, and whom they ignore.
+#[derive(Clone, Copy)]
+pub(super) struct Viewpoint<'a> {
+    pub user_id: &'a UserId,
+    pub ignored: &'a IgnoredUsers,
+}
 
 impl Sync {
-    /// Adds typing and receipts that are new to the client.
-    pub(super) async fn add_ephemeral(
+    /// `m.typing`, if that changed after `since`; without `since`, if somebody types.
+    pub(super) fn typing_event<T>(
         &self,
-        asked: &Asked<'_>,
-        room: &Room,
-        known: bool,
-        changes: &Changes,
-        joined: &mut JoinedRoom,
-    ) -> Result<(), RoomError> {
-        let filter = &asked.request.filter.room.ephemeral;
-        if !event_filter::wants_room(filter, &room.room_id) {
-            return Ok(());
+        viewpoint: Viewpoint<'_>,
+        room: RoomNumber,
+        since: Option<u64>,
+    ) -> Option<Raw<T>> {
+        let mut users = self.typing.since(room, since.unwrap_or(0))?;
+        if since.is_none() && users.is_empty() {
+            return None;
         }
-        if event_filter::matches_names(filter, "m.typing", None) {
-            let since = if known { asked.since.ephemeral } else { 0 };
-            if let Some(mut users) = self.typing.since(room.number, since)
-                && (known || !users.is_empty())
-            {
-                users.retain(|user_id| !asked.ignored.contains(user_id));
-                let event = json!({ "type": "m.typing", "content": { "user_ids": users } });
-                joined.ephemeral.events.push(raw(&event));
-            }
-        }
-        if event_filter::matches_names(filter, "m.receipt", None) {
-            let since = if known { asked.since.position } else { 0 };
-            let mut rows = Vec::new();
-            if !known || changes.everything {
-                rows = self.receipts.of_room(room.number).await?;
-            } else {
-                let moved = changes.receipts.iter().filter(|(number, _)| *number == room.number);
-                let users: BTreeSet<&OwnedUserId> = moved.map(|(_, user_id)| user_id).collect();
-                for user_id in users {
-                    let row = self.receipts.get(room.number, user_id).await?;
-                    rows.push((user_id.clone(), row));
+        users.retain(|user_id| !viewpoint.ignored.contains(user_id));
+        Some(event(&json!({ "type": "m.typing", "content": { "user_ids": users } })))
+    }
+
+    /// `m.receipt` with what moved after `since`; without `since`, with all receipts of the room.
+    /// `changes` are those after `since`, if they were collected from there.
+    pub(super) async fn receipts_event<T>(
+        &self,
+        viewpoint: Viewpoint<'_>,
+        room: RoomNumber,
+        since: Option<StreamPosition>,
+        changes: Option<&Changes>,
+    ) -> Result<Option<Raw<T>>, kith_store::Error> {
+        let mut rows = Vec::new();
+        match changes {
+            Some(changes) if since.is_some() && !changes.everything => {
+                for user_id in changes.receipts.get(&room).into_iter().flatten() {
+                    rows.push((user_id.clone(), self.receipts.get(room, user_id).await?));
                 }
             }
-            rows.retain(|(user_id, _)| !asked.ignored.contains(user_id));
-            let content = receipt_content(&rows, &asked.requester.user_id, since);
-            if !content.is_empty() {
-                let event = json!({ "type": "m.receipt", "content": content });
-                joined.ephemeral.events.push(raw(&event));
-            }
+            _ => rows = self.receipts.of_room(room).await?,
         }
-        Ok(())
+        rows.retain(|(user_id, _)| !viewpoint.ignored.contains(user_id));
+        let content = receipt_content(&rows, viewpoint.user_id, since.unwrap_or(0));
+        let content = (!content.is_empty()).then_some(Value::Object(content));
+        Ok(content.map(|content| event(&json!({ "type": "m.receipt", "content": content }))))
     }
+}
+
+pub(super) fn event<T>(event: &Value) -> Raw<T> {
+    Raw::from_json(draft::raw(event))
 }

@@ -2,6 +2,8 @@
 //!
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#calculating-the-display-name-for-a-room)
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use kith_store::tables::MemberRow;
 use ruma::{
     OwnedUserId, UInt, UserId,
@@ -10,7 +12,7 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use super::Sync;
+use super::{Sync, memory::Faces};
 use crate::room::{Room, RoomError};
 
 /// Heroes that a client is told of.
@@ -20,6 +22,13 @@ const HEROES: usize = 5;
 struct Name {
     #[serde(default, alias = "alias")]
     name: Option<String>,
+}
+
+/// [MSC4171](https://github.com/matrix-org/matrix-spec-proposals/pull/4171): bots and bridges.
+#[derive(Deserialize)]
+struct Hints {
+    #[serde(default)]
+    service_members: BTreeSet<OwnedUserId>,
 }
 
 impl Sync {
@@ -39,25 +48,55 @@ impl Sync {
                 return Ok(summary);
             }
         }
-        summary.heroes = self.heroes(room, user_id).await?;
+        let heroes = self.heroes(room, user_id).await?;
+        summary.heroes = heroes.into_iter().map(|(hero, _)| hero).collect();
         Ok(summary)
     }
 
-    /// Members other than the user, longest first; those who left only if nobody else is there.
-    async fn heroes(&self, room: &Room, user_id: &UserId) -> Result<Vec<OwnedUserId>, RoomError> {
-        let mut members = self.rooms.members().of_room(room.number).await?;
-        members.retain(|(member, _)| member != user_id);
-        let present = |row: &MemberRow| {
-            matches!(row.membership, MembershipState::Join | MembershipState::Invite)
+    /// Members other than the user, longest first; those who left only if nobody else is there. Who
+    /// only serves the room is not among them.
+    pub(super) async fn heroes(
+        &self,
+        room: &Room,
+        user_id: &UserId,
+    ) -> Result<Vec<(OwnedUserId, MemberRow)>, RoomError> {
+        let faces = self.faces(room).await?;
+        let others = |members: &[(OwnedUserId, MemberRow)]| -> Vec<_> {
+            let others = members.iter().filter(|(member, _)| member != user_id);
+            others.take(HEROES).cloned().collect()
         };
-        if members.iter().any(|(_, row)| present(row)) {
-            members.retain(|(_, row)| present(row));
-        } else {
-            members.retain(|(_, row)| {
-                matches!(row.membership, MembershipState::Leave | MembershipState::Ban)
-            });
+        let present = others(&faces.present);
+        Ok(if present.is_empty() { others(&faces.gone) } else { present })
+    }
+
+    /// Read once for each state of the room, whoever asks.
+    async fn faces(&self, room: &Room) -> Result<Arc<Faces>, RoomError> {
+        let snapshot = room.head().snapshot;
+        if let Some((known, faces)) = self.memory.heroes.get(&room.number)
+            && known == snapshot
+        {
+            return Ok(faces);
         }
+        let kind = StateEventType::from("io.element.functional_members");
+        let hints: Option<Hints> = self.rooms.state_content(room, snapshot, &kind).await?;
+        let serves = hints.map(|hints| hints.service_members).unwrap_or_default();
+        let mut members = self.rooms.members().of_room(room.number).await?;
+        members.retain(|(member, _)| !serves.contains(member));
         members.sort_by_key(|(_, row)| row.joined_at.unwrap_or(row.position));
-        Ok(members.into_iter().take(HEROES).map(|(member, _)| member).collect())
+        let mut faces = Faces::default();
+        for (member, row) in members {
+            let side = match row.membership {
+                MembershipState::Join | MembershipState::Invite => &mut faces.present,
+                MembershipState::Leave | MembershipState::Ban => &mut faces.gone,
+                _ => continue,
+            };
+            // One of them may be the user who asks.
+            if side.len() <= HEROES {
+                side.push((member, row));
+            }
+        }
+        let faces = Arc::new(faces);
+        self.memory.heroes.insert(room.number, (snapshot, Arc::clone(&faces)));
+        Ok(faces)
     }
 }

@@ -4,7 +4,14 @@
 //! expects, gives positions, writes them as one engine batch, and answers when that is durable:
 //! many callers share one flush.
 
-use std::{collections::HashMap, sync::Arc, thread};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -30,6 +37,7 @@ pub struct Database {
     engine: Arc<dyn Engine>,
     queue: mpsc::Sender<Job>,
     stores: Mutex<HashMap<TeamId, Store>>,
+    reads: Arc<AtomicU64>,
 }
 
 enum Job {
@@ -51,11 +59,16 @@ impl Database {
             let engine = Arc::clone(&engine);
             move || runtime.block_on(write(engine, jobs))
         })?;
-        Ok(Arc::new(Self { engine, queue, stores: Mutex::default() }))
+        Ok(Arc::new(Self { engine, queue, stores: Mutex::default(), reads: Arc::default() }))
     }
 
     pub fn engine(&self) -> &Arc<dyn Engine> {
         &self.engine
+    }
+
+    /// How often rows were looked up or scanned, by all teams.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     /// A team's view. The same team always gets the same stream.
@@ -71,6 +84,7 @@ impl Database {
             queue: self.queue.clone(),
             team,
             stream: Arc::new(Stream::new(0)),
+            reads: Arc::clone(&self.reads),
         };
         let newest = store.scan(&tables::LOG, Scan::all().reverse().limit(1)).await?;
         let position = newest.first().map_or(0, |(position, _)| *position);
@@ -98,6 +112,8 @@ pub struct Store {
     queue: mpsc::Sender<Job>,
     team: TeamId,
     stream: Arc<Stream>,
+    /// Shared with the database and its other teams.
+    reads: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -110,12 +126,22 @@ impl Store {
     }
 
     pub async fn get<K: Key, V: Value>(&self, table: &Table<K, V>, key: &K) -> Result<Option<V>> {
-        let value = self.engine.get(&self.prefixed(&row_key(table, key))).await?;
+        let value = self.read(table, key).await?;
         value.map(|value| table.decode(&value)).transpose()
     }
 
     pub async fn contains<K: Key, V: Value>(&self, table: &Table<K, V>, key: &K) -> Result<bool> {
-        Ok(self.engine.get(&self.prefixed(&row_key(table, key))).await?.is_some())
+        Ok(self.read(table, key).await?.is_some())
+    }
+
+    async fn read<K: Key, V>(&self, table: &Table<K, V>, key: &K) -> Result<Option<Bytes>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.engine.get(&self.prefixed(&row_key(table, key))).await
+    }
+
+    /// How often rows were looked up or scanned, by this team and all others of the database.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     /// As [`Store::get`], but sees what `batch` is about to write.
@@ -137,6 +163,7 @@ impl Store {
         table: &Table<K, V>,
         scan: Scan,
     ) -> Result<Vec<(K, V)>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let header = self.prefixed(&[table.id]);
         let rows = self.engine.scan(range(&header, scan)).await?;
         let decode = |(key, value): (Bytes, Bytes)| {

@@ -32,7 +32,7 @@ use crate::{
         timeline::Direction,
         visibility::Visibility,
     },
-    sync::SyncToken,
+    sync::{SyncToken, sliding::Position},
     users::Requester,
 };
 
@@ -95,10 +95,13 @@ pub async fn get_message_events(
     Ok(response)
 }
 
-/// A token of `/messages`, or one of `/sync`.
+/// A token of `/messages`, or one of `/sync`, or a `pos` of sliding sync.
 pub(super) fn timeline_token(token: &str) -> Result<TimelineToken, ApiError> {
     if let Ok(sync) = token.parse::<SyncToken>() {
         return Ok(TimelineToken(sync.position.cast_signed()));
+    }
+    if let Ok(position) = token.parse::<Position>() {
+        return Ok(TimelineToken(position.token.position.cast_signed()));
     }
     Ok(token.parse()?)
 }

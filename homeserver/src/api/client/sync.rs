@@ -1,14 +1,20 @@
 //! What is new?
 
-use ruma::api::client::sync::sync_events;
+use ruma::api::{
+    IncomingRequest, Metadata, client::sync::sync_events, error::DeserializationError,
+};
 
 use super::presence::is_unknown;
 use crate::{
     api::{
         ApiError,
-        incoming::{Incoming, State},
+        incoming::{Incoming, JsonAnswer, State},
     },
-    sync::{Sync, v3::SyncRequest},
+    sync::{
+        Sync,
+        sliding::{Poll, Position, SlidingAnswer, SlidingError, SlidingRequest},
+        v3::SyncRequest,
+    },
 };
 
 /// `GET /_matrix/client/v3/sync`
@@ -39,4 +45,55 @@ pub async fn sync_events(
         set_presence: request.set_presence,
     };
     Ok(sync.sync(&requester, request).await?)
+}
+
+/// `POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync`
+pub async fn sliding_sync_events(
+    State(sync): State<Sync>,
+    Incoming { requester, request }: Incoming<SlidingSync>,
+) -> Result<JsonAnswer<SlidingAnswer>, ApiError> {
+    let SlidingSync { request, body } = request;
+    if is_unknown(&request.set_presence) {
+        return Err(ApiError::invalid_param("Unknown `set_presence`"));
+    }
+    let position = request.pos.as_deref().map(str::parse::<Position>).transpose();
+    let poll = Poll {
+        position: position.map_err(|_| SlidingError::UnknownPosition)?,
+        timeout: request.timeout.unwrap_or_default(),
+        set_presence: request.set_presence,
+    };
+    Ok(JsonAnswer(sync.sliding_sync(&requester, poll, body).await?))
+}
+
+/// ruma's endpoint with a body of our own: its lists lack some of the filters, its rooms a field.
+pub struct SlidingSync {
+    /// As far as the query tells.
+    request: sync_events::v5::Request,
+    body: SlidingRequest,
+}
+
+impl Metadata for SlidingSync {
+    const METHOD: http::Method = sync_events::v5::Request::METHOD;
+    const RATE_LIMITED: bool = sync_events::v5::Request::RATE_LIMITED;
+    type Authentication = <sync_events::v5::Request as Metadata>::Authentication;
+    type PathBuilder = <sync_events::v5::Request as Metadata>::PathBuilder;
+    const PATH_BUILDER: Self::PathBuilder = sync_events::v5::Request::PATH_BUILDER;
+}
+
+impl IncomingRequest for SlidingSync {
+    type EndpointError = <sync_events::v5::Request as IncomingRequest>::EndpointError;
+    type OutgoingResponse = JsonAnswer<SlidingAnswer>;
+
+    fn try_from_http_request_inner(
+        request: http::Request<&[u8]>,
+        path_args: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let body = match *request.body() {
+            b"" => SlidingRequest::default(),
+            body => serde_json::from_slice(body)?,
+        };
+        let request = request.map(|_| &b"{}"[..]);
+        let request = sync_events::v5::Request::try_from_http_request_inner(request, path_args)?;
+        Ok(Self { request, body })
+    }
 }

@@ -23,7 +23,7 @@ type Sent = Arc<Mutex<HashMap<(RoomNumber, EventIndex), StreamPosition>>>;
 
 /// Member events by the token of the answer they were in. Cheap to clone.
 #[derive(Clone)]
-pub struct LazyMembers(Arc<Cache<(OwnedUserId, OwnedDeviceId), Sent>>);
+pub(in crate::sync) struct LazyMembers(Arc<Cache<(OwnedUserId, OwnedDeviceId), Sent>>);
 
 impl Default for LazyMembers {
     fn default() -> Self {

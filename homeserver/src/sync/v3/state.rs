@@ -1,0 +1,118 @@
+//! Which state does a client need to make sense of a timeline?
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use kith_store::tables::SnapshotId;
+use ruma::{
+    OwnedUserId,
+    api::client::{
+        filter::{LazyLoadOptions, RoomEventFilter},
+        sync::sync_events::v3::{State, StateEvents},
+    },
+    events::{AnySyncStateEvent, StateEventType, TimelineEventType},
+    serde::Raw,
+};
+
+use super::Asked;
+use crate::{
+    room::{Room, RoomError, event::Event, event_filter},
+    sync::{
+        Sync,
+        timeline::{Found, Stretch},
+    },
+};
+
+impl Sync {
+    /// The state that the client needs to make sense of the timeline.
+    pub(super) async fn state(
+        &self,
+        asked: &Asked<'_>,
+        room: &Room,
+        stretch: Stretch,
+        found: &Found,
+    ) -> Result<Vec<Arc<Event>>, RoomError> {
+        let lazy = lazy(&asked.request.filter.room.state);
+        let gapless = stretch.since > 0 && !found.limited;
+        if gapless && !asked.request.full_state && !asked.request.use_state_after && lazy.is_none()
+        {
+            return Ok(Vec::new());
+        }
+        let to = match found.events.first() {
+            Some(first) if !asked.request.use_state_after => first.standing.state_before,
+            _ => self.snapshot_at(room, stretch.upto).await?,
+        };
+        let from = match stretch.since {
+            _ if asked.request.full_state => 0,
+            0 => 0,
+            // Without a gap the timeline begins with the state that the client has.
+            _ if gapless && !asked.request.use_state_after => to,
+            since => self.snapshot_at(room, since).await?,
+        };
+        let mut events = match (from, lazy) {
+            _ if from == to && from != 0 => Vec::new(),
+            (0, Some(_)) => self.state_without_members(room, to).await?,
+            (from, _) => self.rooms.state_difference(room, from, to).await?,
+        };
+        if let Some(redundant) = lazy {
+            let gap: BTreeSet<_> = events.iter().map(|event| event.index()).collect();
+            let mut senders: BTreeSet<&OwnedUserId> =
+                found.events.iter().map(|event| &event.sender).collect();
+            if stretch.since == 0 {
+                senders.insert(&asked.requester.user_id);
+            }
+            let members: Vec<OwnedUserId> = senders.into_iter().cloned().collect();
+            for user_id in members {
+                let kind = StateEventType::RoomMember;
+                let member = self.rooms.state_event(room, to, &kind, user_id.as_str()).await?;
+                let Some(member) = member else { continue };
+                let key = (room.number, member.index());
+                let (since, upto) = (stretch.since, stretch.upto);
+                let known = self.memory.lazy_members.knows(asked.requester, key, since, upto);
+                if (redundant || !known) && !gap.contains(&member.index()) {
+                    events.push(member);
+                }
+            }
+        }
+        let filter = &asked.request.filter.room.state;
+        events.retain(|event| event_filter::matches(filter, event));
+        if !asked.request.use_state_after {
+            // What is in the timeline is not said twice.
+            events.retain(|event| !found.events.iter().any(|known| known.index() == event.index()));
+        }
+        Ok(events)
+    }
+
+    /// A whole state but for the members, of whom there may be very many.
+    async fn state_without_members(
+        &self,
+        room: &Room,
+        snapshot: SnapshotId,
+    ) -> Result<Vec<Arc<Event>>, RoomError> {
+        let mut events = self.rooms.full_state(room, snapshot).await?;
+        events.retain(|event| event.kind != TimelineEventType::RoomMember);
+        Ok(events)
+    }
+
+    pub(super) async fn state_events(
+        &self,
+        asked: &Asked<'_>,
+        room: &Room,
+        state: &[Arc<Event>],
+    ) -> Result<State, RoomError> {
+        let mut events: Vec<Raw<AnySyncStateEvent>> = Vec::with_capacity(state.len());
+        for event in state {
+            events.push(self.client_event(asked.requester, room, event, None).await?);
+        }
+        let events = StateEvents::with_events(events);
+        Ok(if asked.request.use_state_after { State::After(events) } else { State::Before(events) })
+    }
+}
+
+/// Whether the client wants members only as it needs them, and if so, whether it wants to hear of
+/// those that it knows.
+fn lazy(filter: &RoomEventFilter) -> Option<bool> {
+    match filter.lazy_load_options {
+        LazyLoadOptions::Enabled { include_redundant_members } => Some(include_redundant_members),
+        LazyLoadOptions::Disabled => None,
+    }
+}
