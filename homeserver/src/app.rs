@@ -16,6 +16,7 @@ use crate::{
     devices::Sessions,
     ephemeral::Serials,
     invites::Invites,
+    key_backup::KeyBackups,
     keys::Keys,
     media::Media,
     outgoing,
@@ -52,6 +53,7 @@ pub struct App {
     pub keys: Keys,
     pub to_device: ToDevice,
     pub sessions: Sessions,
+    pub key_backups: KeyBackups,
     pub account_data: AccountData,
     pub media: Media,
     pub rooms: Rooms,
@@ -139,7 +141,7 @@ impl App {
         };
         Ok(Self {
             team,
-            store,
+            store: store.clone(),
             rate_limits,
             users,
             profiles,
@@ -149,6 +151,7 @@ impl App {
             keys,
             to_device,
             sessions,
+            key_backups: KeyBackups::new(store),
             account_data,
             media,
             rooms,
@@ -187,6 +190,8 @@ impl App {
         }
         self.users.deactivate(user_id, erase).await?;
         self.sessions.delete_all_but(user_id, None).await?;
+        self.keys.delete_cross_signing(user_id).await?;
+        self.key_backups.delete_all(user_id).await?;
         // Another device may have joined a room meanwhile.
         self.rooms.leave_all(user_id).await?;
         Ok(self.profiles.clear(user_id).await?)

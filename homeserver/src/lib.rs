@@ -17,6 +17,7 @@ pub mod device_memory;
 pub mod keys;
 pub mod to_device;
 pub mod devices;
+pub mod key_backup;
 pub mod account_data;
 pub mod media;
 pub mod room;

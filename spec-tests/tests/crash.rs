@@ -12,6 +12,9 @@ use parking_lot::Mutex;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
+#[path = "crash/encryption.rs"]
+mod encryption;
+
 const ROUNDS: u32 = 20;
 const SENDERS: u32 = 4;
 /// Another one makes another sequence of moments.

@@ -4,7 +4,9 @@ pub mod account;
 pub mod admin;
 pub mod config;
 pub mod alias;
+pub mod backup;
 pub mod context;
+pub mod dehydrated_device;
 pub mod device;
 pub mod directory;
 pub mod discovery;
@@ -40,7 +42,8 @@ use super::incoming::RouterExt;
 
 pub fn router(router: Router) -> Router {
     let router = fallback::add_pages(threads::add_stable_paths(rooms(router)));
-    let router = media::add_streams(router);
+    let router = backup::add_streams(media::add_streams(router));
+    let router = dehydrated_device::add_draft(router);
     router
         .endpoint(account::change_password)
         .endpoint(account::check_registration_token_validity)
@@ -54,10 +57,26 @@ pub fn router(router: Router) -> Router {
         .endpoint(admin::is_user_suspended)
         .endpoint(admin::lock_user)
         .endpoint(admin::suspend_user)
+        .endpoint(backup::add_backup_keys)
+        .endpoint(backup::add_backup_keys_for_room)
+        .endpoint(backup::add_backup_keys_for_session)
+        .endpoint(backup::create_backup_version)
+        .endpoint(backup::delete_backup_keys)
+        .endpoint(backup::delete_backup_keys_for_room)
+        .endpoint(backup::delete_backup_keys_for_session)
+        .endpoint(backup::delete_backup_version)
+        .endpoint(backup::get_backup_info)
+        .endpoint(backup::get_backup_keys_for_session)
+        .endpoint(backup::get_latest_backup_info)
+        .endpoint(backup::update_backup_version)
         .endpoint(config::get_global_account_data)
         .endpoint(config::get_room_account_data)
         .endpoint(config::set_global_account_data)
         .endpoint(config::set_room_account_data)
+        .endpoint(dehydrated_device::delete_dehydrated_device)
+        .endpoint(dehydrated_device::get_dehydrated_device)
+        .endpoint(dehydrated_device::get_events)
+        .endpoint(dehydrated_device::put_dehydrated_device)
         .endpoint(device::delete_device)
         .endpoint(device::delete_devices)
         .endpoint(device::get_device)

@@ -13,8 +13,9 @@ use ruma::api::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    devices::{AuthenticationError, DeviceError},
+    devices::{AuthenticationError, DehydratedError, DeviceError},
     invites::InviteError,
+    key_backup::BackupError,
     keys::{KeyError, OneTimeKeyError, SignatureError},
     push::{pushers::PusherError, rules::PushRuleError},
     rate_limit::LimitExceeded,
@@ -332,6 +333,38 @@ pub fn signature_failure(error: SignatureError) -> Failure {
     };
     let failure = json!({ "errcode": errcode, "error": error.to_string() });
     serde_json::from_value(failure).expect("a failure is an errcode and an error")
+}
+
+impl From<BackupError> for ApiError {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::NotFound => Self::not_found(error.to_string()),
+            BackupError::WrongVersion { current } => {
+                let wrong = "M_WRONG_ROOM_KEYS_VERSION";
+                Self::new(StatusCode::FORBIDDEN, wrong, error.to_string())
+                    .with("current_version", current.to_string())
+            }
+            BackupError::Malformed(_) => Self::bad_json(error.to_string()),
+            BackupError::Mismatch(_) => Self::invalid_param(error.to_string()),
+            BackupError::TooLarge => Self::too_large(),
+            BackupError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DehydratedError> for ApiError {
+    fn from(error: DehydratedError) -> Self {
+        match error {
+            DehydratedError::NotFound => Self::not_found(error.to_string()),
+            DehydratedError::OtherDevice | DehydratedError::InUse => {
+                Self::forbidden(error.to_string())
+            }
+            DehydratedError::TooLarge => Self::too_large(),
+            DehydratedError::Missing(_) => Self::bad_json(error.to_string()),
+            DehydratedError::Keys(error) => error.into(),
+            DehydratedError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl From<ToDeviceError> for ApiError {

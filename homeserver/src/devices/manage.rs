@@ -126,9 +126,7 @@ impl Sessions {
         let mut tokens = Vec::new();
         for (key, mut row) in rows {
             tokens.extend(drop_tokens(&mut batch, &mut row));
-            batch.delete(&tables::DEVICES, &key);
-            self.keys().forget_device(&mut batch, &key).await?;
-            self.to_device().forget(&mut batch, &key).await?;
+            self.forget_device(&mut batch, &key).await?;
         }
         publish_device_list(&mut batch, user_id);
         self.store().commit(batch).await?;

@@ -114,7 +114,15 @@ impl Sessions {
         let key = (user_id.clone(), device_id.clone());
         let known = self.0.store.get(&tables::DEVICES, &key).await?;
         let mut batch = Batch::new();
+        let is_dehydrated = known.is_some()
+            && self.dehydrated_row(user_id).await?.is_some_and(|row| row.device_id == device_id);
         let mut device = match known {
+            // Whoever signs in with its ID does not have its keys.
+            Some(Json(device)) if is_dehydrated => {
+                self.forget_device(&mut batch, &key).await?;
+                publish_device_list(&mut batch, user_id);
+                device
+            }
             Some(Json(device)) => device,
             None => {
                 publish_device_list(&mut batch, user_id);

@@ -163,6 +163,20 @@ impl Keys {
         Ok(Uploaded::Stored)
     }
 
+    /// Deletes the user's cross-signing keys.
+    pub async fn delete_cross_signing(&self, user: &UserId) -> Result<(), kith_store::Error> {
+        let _guard = self.0.locks.lock(user.to_owned()).await;
+        let mut batch = Batch::new();
+        for (usage, _) in self.cross_signing(user).await?.all() {
+            batch.delete(&tables::CROSS_SIGNING_KEYS, &(user.to_owned(), usage.to_string()));
+        }
+        if !batch.is_empty() {
+            publish_device_list(&mut batch, user);
+            self.0.store.commit(batch).await?;
+        }
+        Ok(())
+    }
+
     /// The signatures that the user's devices made on their master key.
     pub(super) async fn signed_by_devices(
         &self,

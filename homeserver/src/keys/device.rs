@@ -8,9 +8,7 @@ use ruma::{encryption, encryption::DeviceKeys, serde::Raw};
 use serde_json::{Map, Value};
 
 use super::{
-    KeyError, KeyObjects, Keys, OneTimeKeys,
-    one_time::OneTimeState,
-    publish_device_list,
+    KeyError, KeyObjects, Keys, OneTimeKeys, publish_device_list,
     signed::{bare, is_public_key, is_signed, key_id, set_signatures, signatures},
 };
 
@@ -40,28 +38,27 @@ impl Keys {
         if !self.0.store.contains(&tables::DEVICES, device).await? {
             return Err(KeyError::NoDevice);
         }
-        let mut batch = Batch::new();
-        let state = self.add(&mut batch, device, upload).await?;
+        self.commit_upload(Batch::new(), device, upload).await
+    }
+
+    /// Adds a device's keys to the batch and commits it. Call it under the user's lock.
+    pub async fn commit_upload(
+        &self,
+        mut batch: Batch,
+        device: &DeviceKey,
+        upload: &Upload,
+    ) -> Result<OneTimeKeys, KeyError> {
+        if let Some(keys) = &upload.device_keys {
+            self.add_device_keys(&mut batch, device, keys).await?;
+        }
+        let (one_time, fallback) = (&upload.one_time_keys, &upload.fallback_keys);
+        let state = self.add_one_time(&mut batch, device, one_time, fallback).await?;
         if !batch.is_empty() {
             self.0.store.commit(batch).await?;
         }
         let told = state.told();
         self.0.one_time.remember(device, state);
         Ok(told)
-    }
-
-    /// Puts everything into the batch. Call it under the user's lock.
-    pub(super) async fn add(
-        &self,
-        batch: &mut Batch,
-        device: &DeviceKey,
-        upload: &Upload,
-    ) -> Result<std::sync::Arc<OneTimeState>, KeyError> {
-        if let Some(keys) = &upload.device_keys {
-            self.add_device_keys(batch, device, keys).await?;
-        }
-        let (one_time, fallback) = (&upload.one_time_keys, &upload.fallback_keys);
-        Ok(self.add_one_time(batch, device, one_time, fallback).await?)
     }
 
     async fn add_device_keys(

@@ -1,16 +1,19 @@
 //! Whose devices changed? Both kinds of sync ask here.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use kith_store::{StreamPosition, tables};
+use kith_store::{
+    StreamPosition,
+    tables::{self, EventIndex, MemberRow},
+};
 use ruma::{
     OwnedUserId, UserId,
     api::client::sync::sync_events::DeviceLists,
-    events::{TimelineEventType, room::member::MembershipState},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 
 use super::{Sync, SyncToken, changes::Changes};
-use crate::room::{RoomError, members::Memberships};
+use crate::room::{Room, RoomError, event::Event, members::Memberships, visibility::membership_of};
 
 impl Sync {
     /// What [`Self::device_lists`] says of the time since a token.
@@ -39,26 +42,13 @@ impl Sync {
         if changes.everything {
             listed.extend(self.changed_since(viewer, since, memberships).await?);
         }
-        let mut rejoined = BTreeSet::new();
+        let mut moved = BTreeSet::new();
         for (number, events) in &changes.events {
             let Some(room) = self.rooms.by_number(*number).await? else { continue };
-            let mine = memberships.get(number);
-            // Everybody in a room that the user entered or left is met or lost.
-            if mine.is_some_and(|row| row.position > since) {
-                let members = self.rooms.members().of_room(*number).await?;
-                rejoined.extend(members.into_iter().map(|(user_id, _)| user_id));
-                continue;
-            }
-            for (_, index) in events {
-                let event = self.rooms.event(&room, *index).await?;
-                if event.kind == TimelineEventType::RoomMember
-                    && let Some(Ok(user_id)) = event.state_key.as_deref().map(OwnedUserId::try_from)
-                {
-                    rejoined.insert(user_id);
-                }
-            }
+            let Some(mine) = memberships.get(number) else { continue };
+            moved.extend(self.met_or_lost(viewer, &room, mine, events).await?);
         }
-        let candidates: BTreeSet<&OwnedUserId> = listed.iter().chain(&rejoined).collect();
+        let candidates: BTreeSet<&OwnedUserId> = listed.iter().chain(&moved).collect();
         let mut lists = DeviceLists::new();
         for user_id in candidates {
             if user_id == viewer || self.rooms.members().share_a_room(viewer, user_id).await? {
@@ -66,11 +56,54 @@ impl Sync {
                 if !own_join {
                     lists.changed.push(user_id.clone());
                 }
-            } else if rejoined.contains(user_id) {
+            } else if moved.contains(user_id) {
                 lists.left.push(user_id.clone());
             }
         }
         Ok(lists)
+    }
+
+    /// Whom the viewer met or lost in a room by these events of it. Of a room in which the viewer is
+    /// not, and was not before them, they learn nothing.
+    async fn met_or_lost(
+        &self,
+        viewer: &UserId,
+        room: &Room,
+        mine: &MemberRow,
+        events: &[(StreamPosition, EventIndex)],
+    ) -> Result<BTreeSet<OwnedUserId>, RoomError> {
+        // Whether each was in the room before these events, and is after them.
+        let mut moves: BTreeMap<OwnedUserId, (bool, bool)> = BTreeMap::new();
+        for (_, index) in events {
+            let event = self.rooms.event(room, *index).await?;
+            let target = event.state_key.as_deref().map(OwnedUserId::try_from);
+            let (TimelineEventType::RoomMember, Some(Ok(target))) = (&event.kind, target) else {
+                continue;
+            };
+            let is_in = |event: &Event| membership_of(event) == MembershipState::Join;
+            if let Some((_, after)) = moves.get_mut(&target) {
+                *after = is_in(&event);
+                continue;
+            }
+            let (kind, before) = (StateEventType::RoomMember, event.standing.state_before);
+            let before = self.rooms.state_event(room, before, &kind, target.as_str()).await?;
+            moves.insert(target, (before.is_some_and(|before| is_in(&before)), is_in(&event)));
+        }
+        let is_there = mine.membership == MembershipState::Join;
+        let was_there = moves.get(viewer).map_or(is_there, |(before, _)| *before);
+        let mut moved = BTreeSet::new();
+        if is_there != was_there {
+            let members = self.rooms.members().of_room(room.number).await?;
+            let joined = |(_, row): &(_, MemberRow)| row.membership == MembershipState::Join;
+            moved.extend(members.into_iter().filter(joined).map(|(user_id, _)| user_id));
+            moves.retain(|_, (before, _)| was_there && *before);
+        } else if is_there {
+            moves.retain(|_, (before, after)| before != after);
+        } else {
+            moves.clear();
+        }
+        moved.extend(moves.into_keys());
+        Ok(moved)
     }
 
     /// For whoever is too far behind to read the log: which members of the viewer's rooms changed

@@ -7,6 +7,7 @@
 mod accounts;
 mod push;
 mod encryption;
+mod key_backup;
 mod reports;
 mod rooms;
 mod system;
@@ -14,6 +15,7 @@ mod threads;
 
 pub use accounts::*;
 pub use encryption::*;
+pub use key_backup::*;
 pub use push::*;
 pub use reports::*;
 pub use rooms::*;
@@ -68,6 +70,10 @@ pub const ALL: &[&dyn AnyTable] = &[
     &DEVICE_LIST_CHANGES,
     &TO_DEVICE,
     &TO_DEVICE_TRANSACTIONS,
+    &DEHYDRATED_DEVICES,
+    // key_backup.rs
+    &KEY_BACKUPS,
+    &BACKED_UP_KEYS,
     // threads.rs
     &THREAD_SUBSCRIPTIONS,
     &THREAD_SUBSCRIPTION_CHANGES,

@@ -1,6 +1,6 @@
 //! Whose devices changed: `device_lists` in `/sync`, and `/keys/changes`.
 
-use kith_spec_tests::{CrossSigningKeys, DeviceKeys, TestServer, TestUser, encode};
+use kith_spec_tests::{CrossSigningKeys, DeviceKeys, TestServer, TestUser, encode, path};
 use serde_json::{Value, json};
 
 async fn changes(user: &TestUser, from: &str, to: &str) -> Value {
@@ -103,6 +103,50 @@ async fn those_who_come_are_changed_and_those_who_go_have_left() {
 }
 
 #[tokio::test]
+async fn a_new_display_name_is_no_new_device() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    alice.create_room_with(&[&bob]).await;
+    let since = alice.sync(None).await.next_batch;
+    for user in [&alice, &bob] {
+        let path = path!("v3/profile/{}/displayname", user.user_id);
+        user.put(&path, json!({ "displayname": "Somebody else" })).await.ok();
+    }
+    let sync = alice.sync(Some(since)).await;
+    assert!(sync.changed_devices().is_empty() && sync.left_devices().is_empty(), "{:#}", sync.json);
+}
+
+#[tokio::test]
+async fn whoever_left_a_room_hears_whom_they_lost_and_nothing_of_it_later() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let (carol, dave) = (server.register("carol").await, server.register("dave").await);
+    let open = json!({
+        "preset": "public_chat", "power_level_content_override": { "invite": 0 },
+    });
+    let room = alice.create_room_from(open).await;
+    for user in [&bob, &carol] {
+        user.join(&room).await;
+    }
+    // Carol they still meet elsewhere.
+    alice.create_room_with(&[&carol]).await;
+    let since = alice.sync(None).await.next_batch;
+    alice.leave(&room).await;
+    let sync = alice.sync(Some(since)).await;
+    assert_eq!(sync.left_devices(), [&bob.user_id]);
+    dave.join(&room).await;
+    bob.leave(&room).await;
+    let sync = alice.sync(Some(sync.next_batch)).await;
+    assert!(sync.changed_devices().is_empty() && sync.left_devices().is_empty(), "{:#}", sync.json);
+    dave.invite(&room, &alice).await;
+    let sync = alice.sync(Some(sync.next_batch)).await;
+    assert!(sync.changed_devices().is_empty() && sync.left_devices().is_empty(), "{:#}", sync.json);
+    alice.join(&room).await;
+    let sync = alice.sync(Some(sync.next_batch)).await;
+    assert_eq!(sync.changed_devices(), [&carol.user_id, &dave.user_id]);
+}
+
+#[tokio::test]
 async fn tokens_must_be_tokens() {
     let server = TestServer::start().await;
     let alice = server.register("alice").await;
@@ -111,7 +155,7 @@ async fn tokens_must_be_tokens() {
         let answer = alice.get(&format!("v3/keys/changes?{query}")).await;
         answer.error(400, "M_INVALID_PARAM");
     }
-    alice.get(&format!("v3/keys/changes?from={token}")).await.error(400, "M_INVALID_PARAM");
+    alice.get(&format!("v3/keys/changes?from={token}")).await.error(400, "M_MISSING_PARAM");
     let nobody = server.anonymous();
     nobody.get("v3/keys/changes?from=x&to=y").await.error(401, "M_MISSING_TOKEN");
 }

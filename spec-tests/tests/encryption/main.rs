@@ -6,8 +6,10 @@
     reason = "a test fails by panicking, and its helpers are not marked as tests"
 )]
 
+mod backup;
 mod claim;
 mod cross_signing;
+mod dehydrated_device;
 mod device_lists;
 mod keys;
 mod signatures;

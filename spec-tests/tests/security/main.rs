@@ -7,4 +7,7 @@
 )]
 
 mod bad_input;
+mod device_info;
+mod device_keys;
+mod signatures;
 mod disclosure;

@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::{
     api::{
         ApiError,
+        adapt::{Adapted, NamedByUser},
         error::signature_failure,
         incoming::{Incoming, State},
         uiaa::Uiaa,
@@ -97,7 +98,9 @@ pub async fn get_key_changes(
 pub async fn upload_signing_keys(
     State(uiaa): State<Uiaa>,
     State(keys): State<Keys>,
-    Incoming { requester, request }: Incoming<upload_signing_keys::v3::Request>,
+    Incoming { requester, request: Adapted(request, _) }: Incoming<
+        Adapted<upload_signing_keys::v3::Request, NamedByUser>,
+    >,
 ) -> Result<upload_signing_keys::v3::Response, ApiError> {
     let user = &requester.user_id;
     let upload = CrossSigning::check(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use ruma::{OwnedDeviceId, OwnedUserId};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{Json, StreamPosition, Table};
 
@@ -82,3 +82,15 @@ pub struct ToDeviceRow {
 /// at the end. Written by `to_device`.
 pub const TO_DEVICE_TRANSACTIONS: Table<DeviceKey, Bytes> =
     Table::new(0x51, "to_device_transactions");
+
+/// Each user's device that is not signed in (MSC3814); it has its row in `DEVICES` too.
+/// Written by `devices`.
+pub const DEHYDRATED_DEVICES: Table<OwnedUserId, Json<DehydratedDeviceRow>> =
+    Table::new(0x58, "dehydrated_devices");
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DehydratedDeviceRow {
+    pub device_id: OwnedDeviceId,
+    /// Encrypted by its user.
+    pub device_data: Map<String, Value>,
+}
