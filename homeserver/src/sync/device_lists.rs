@@ -42,12 +42,7 @@ impl Sync {
         if changes.everything {
             listed.extend(self.changed_since(viewer, since, memberships).await?);
         }
-        let mut moved = BTreeSet::new();
-        for (number, events) in &changes.events {
-            let Some(room) = self.rooms.by_number(*number).await? else { continue };
-            let Some(mine) = memberships.get(number) else { continue };
-            moved.extend(self.met_or_lost(viewer, &room, mine, events).await?);
-        }
+        let moved = self.met_or_lost(viewer, memberships, changes).await?;
         let candidates: BTreeSet<&OwnedUserId> = listed.iter().chain(&moved).collect();
         let mut lists = DeviceLists::new();
         for user_id in candidates {
@@ -63,9 +58,25 @@ impl Sync {
         Ok(lists)
     }
 
+    /// Whom the viewer met or lost by these changes.
+    pub(super) async fn met_or_lost(
+        &self,
+        viewer: &UserId,
+        memberships: &Memberships,
+        changes: &Changes,
+    ) -> Result<BTreeSet<OwnedUserId>, RoomError> {
+        let mut moved = BTreeSet::new();
+        for (number, events) in &changes.events {
+            let Some(room) = self.rooms.by_number(*number).await? else { continue };
+            let Some(mine) = memberships.get(number) else { continue };
+            moved.extend(self.met_or_lost_in(viewer, &room, mine, events).await?);
+        }
+        Ok(moved)
+    }
+
     /// Whom the viewer met or lost in a room by these events of it. Of a room in which the viewer is
     /// not, and was not before them, they learn nothing.
-    async fn met_or_lost(
+    async fn met_or_lost_in(
         &self,
         viewer: &UserId,
         room: &Room,

@@ -15,7 +15,9 @@ use kith_store::tables::{MemberRow, RoomNumber};
 use ruma::{
     api::client::{
         filter::{Filter, FilterDefinition},
-        sync::sync_events::v3::{InviteState, InvitedRoom, KnockState, KnockedRoom, Response},
+        sync::sync_events::v3::{
+            InviteState, InvitedRoom, KnockState, KnockedRoom, Response, State, StateEvents,
+        },
     },
     events::room::member::MembershipState,
     presence::PresenceState,
@@ -61,6 +63,12 @@ impl Asked<'_> {
         let limit = filter.limit.and_then(|limit| usize::try_from(limit).ok());
         let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
         Reader { requester: self.requester, filter, limit, ignored: &self.ignored }
+    }
+
+    /// What a room has that tells of no state: with `use_state_after` it says so.
+    fn no_state(&self) -> State {
+        let none = StateEvents::new();
+        if self.request.use_state_after { State::After(none) } else { State::Before(none) }
     }
 
     fn viewpoint(&self) -> Viewpoint<'_> {
@@ -124,7 +132,7 @@ impl Sync {
             let events = self.global_account_data(user_id, since, |kind| wants(filter, kind));
             response.account_data.events = events.await?;
         }
-        self.add_presence(&asked, &mut response).await?;
+        self.add_presence(&asked, &memberships, changes, &mut response).await?;
         let e2ee = self.add_e2ee(&asked, &memberships, changes, &mut response).await?;
         let news = e2ee || !is_empty(&response);
         Ok((response, news))

@@ -86,3 +86,20 @@ async fn doing_something_ends_an_absence_but_brings_nobody_online() {
     alice.send_text(&room, "Nobody is to know that I am here").await;
     assert_eq!(bob.get(&path).await.ok()["presence"], "offline");
 }
+
+#[tokio::test]
+async fn whoever_meets_sees_how_the_others_are() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let path = path!("v3/presence/{}/status", alice.user_id);
+    alice.put(&path, json!({ "presence": "online", "status_msg": "here" })).await.ok();
+    let room = alice.create_public_room().await;
+    let since = bob.sync(None).await.next_batch;
+    let alices = alice.sync(None).await.next_batch;
+    bob.join(&room).await;
+    let of = |sync: &kith_spec_tests::Sync, user: &str| {
+        sync.presence().iter().any(|event| event["sender"] == user)
+    };
+    assert!(of(&bob.sync(Some(since)).await, &alice.user_id), "who joins sees who is there");
+    assert!(of(&alice.sync(Some(alices)).await, &bob.user_id), "who is there sees who joins");
+}

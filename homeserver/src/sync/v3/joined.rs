@@ -1,11 +1,14 @@
 //! What is new in a room that the user is in?
 
-use kith_store::tables::MemberRow;
+use kith_store::{
+    StreamPosition,
+    tables::{EventIndex, MemberRow},
+};
 use ruma::{
     UInt,
     api::client::sync::sync_events::{
         UnreadNotificationsCount,
-        v3::{JoinedRoom, Timeline},
+        v3::{JoinedRoom, State, Timeline},
     },
     events::TimelineEventType,
 };
@@ -36,21 +39,19 @@ impl Sync {
         let stretch =
             Stretch { since: if known { since } else { 0 }, upto: asked.upto.position, stayed };
         let mut joined = JoinedRoom::new();
+        joined.state = asked.no_state();
         let changed = !known
             || changes.everything
             || asked.request.full_state
             || changes.events.contains_key(&room.number);
         if changed {
             let new = changes.events.get(&room.number).filter(|_| known && !changes.everything);
-            let found =
-                self.timeline(asked.reader(), room, stretch, new.map(Vec::as_slice)).await?;
-            let state = self.state(asked, room, stretch, &found).await?;
-            let members_changed = !known
-                || found.limited
-                || found.events.iter().any(|event| event.kind == TimelineEventType::RoomMember);
-            if members_changed {
+            let new = new.map(Vec::as_slice);
+            let found = self.timeline(asked.reader(), room, stretch, new).await?;
+            if !known || found.limited || self.renames(room, new.unwrap_or_default()).await? {
                 joined.summary = self.summary(room, &asked.requester.user_id).await?;
             }
+            let state = self.state(asked, room, stretch, &found, &joined.summary.heroes).await?;
             joined.state = self.state_events(asked, room, &state).await?;
             joined.timeline = self.v3_timeline(asked, room, found, stretch).await?;
         }
@@ -69,6 +70,27 @@ impl Sync {
         let counts = self.unread.counts(room, &asked.requester.user_id, row, upto).await?;
         add_counts(asked, &counts, &mut joined);
         Ok(Some(joined))
+    }
+
+    /// Whether one of these events may change what the room is called, or how many are in it. The
+    /// client's filter need not let it pass.
+    async fn renames(
+        &self,
+        room: &Room,
+        events: &[(StreamPosition, EventIndex)],
+    ) -> Result<bool, RoomError> {
+        for (_, index) in events {
+            let kind = &self.rooms.event(room, *index).await?.kind;
+            if matches!(
+                kind,
+                TimelineEventType::RoomMember
+                    | TimelineEventType::RoomName
+                    | TimelineEventType::RoomCanonicalAlias
+            ) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Adds typing and receipts that are new to the client.
@@ -137,9 +159,17 @@ fn add_counts(asked: &Asked<'_>, counts: &Counts, joined: &mut JoinedRoom) {
     }
 }
 
+fn no_events(state: &State) -> bool {
+    match state {
+        State::Before(events) | State::After(events) => events.events.is_empty(),
+        _ => false,
+    }
+}
+
 fn is_empty(joined: &JoinedRoom) -> bool {
     joined.timeline.is_empty()
-        && joined.state.is_empty()
+        && no_events(&joined.state)
         && joined.account_data.is_empty()
         && joined.ephemeral.is_empty()
+        && joined.summary.is_empty()
 }

@@ -7,7 +7,7 @@ use ruma::{
     OwnedUserId,
     api::client::{
         filter::{LazyLoadOptions, RoomEventFilter},
-        sync::sync_events::v3::{State, StateEvents},
+        sync::sync_events::v3::State,
     },
     events::{AnySyncStateEvent, StateEventType, TimelineEventType},
     serde::Raw,
@@ -23,18 +23,23 @@ use crate::{
 };
 
 impl Sync {
-    /// The state that the client needs to make sense of the timeline.
+    /// The state that the client needs to make sense of the timeline, and to call the room by its
+    /// `heroes`.
     pub(super) async fn state(
         &self,
         asked: &Asked<'_>,
         room: &Room,
         stretch: Stretch,
         found: &Found,
+        heroes: &[OwnedUserId],
     ) -> Result<Vec<Arc<Event>>, RoomError> {
-        let lazy = lazy(&asked.request.filter.room.state);
+        let filter = &asked.request.filter.room.state;
+        if !event_filter::wants_room(filter, &room.room_id) {
+            return Ok(Vec::new());
+        }
+        let (lazy, full) = (lazy(filter), asked.request.full_state);
         let gapless = stretch.since > 0 && !found.limited;
-        if gapless && !asked.request.full_state && !asked.request.use_state_after && lazy.is_none()
-        {
+        if gapless && !full && !asked.request.use_state_after && lazy.is_none() {
             return Ok(Vec::new());
         }
         let to = match found.events.first() {
@@ -42,7 +47,7 @@ impl Sync {
             _ => self.snapshot_at(room, stretch.upto).await?,
         };
         let from = match stretch.since {
-            _ if asked.request.full_state => 0,
+            _ if full => 0,
             0 => 0,
             // Without a gap the timeline begins with the state that the client has.
             _ if gapless && !asked.request.use_state_after => to,
@@ -53,11 +58,33 @@ impl Sync {
             (0, Some(_)) => self.state_without_members(room, to).await?,
             (from, _) => self.rooms.state_difference(room, from, to).await?,
         };
+        if !gapless && hides_events(&asked.request.filter.room.timeline) {
+            // State that the timeline would have told of.
+            let end = self.snapshot_at(room, stretch.upto).await?;
+            if end != to {
+                let hidden = self.rooms.state_difference(room, to, end).await?;
+                let replaced = |event: &Arc<Event>| {
+                    let same = |new: &Arc<Event>| {
+                        new.kind == event.kind && new.state_key == event.state_key
+                    };
+                    hidden.iter().any(same)
+                };
+                events.retain(|event| !replaced(event));
+                events.extend(hidden);
+            }
+        }
         if let Some(redundant) = lazy {
+            if full && stretch.since > 0 {
+                // Whoever changed meanwhile, as without `full_state`.
+                let since = self.snapshot_at(room, stretch.since).await?;
+                let changed = self.rooms.state_difference(room, since, to).await?;
+                let is_member = |event: &Arc<Event>| event.kind == TimelineEventType::RoomMember;
+                events.extend(changed.into_iter().filter(is_member));
+            }
             let gap: BTreeSet<_> = events.iter().map(|event| event.index()).collect();
             let mut senders: BTreeSet<&OwnedUserId> =
-                found.events.iter().map(|event| &event.sender).collect();
-            if stretch.since == 0 {
+                found.events.iter().map(|event| &event.sender).chain(heroes).collect();
+            if stretch.since == 0 || full {
                 senders.insert(&asked.requester.user_id);
             }
             let members: Vec<OwnedUserId> = senders.into_iter().cloned().collect();
@@ -68,12 +95,11 @@ impl Sync {
                 let key = (room.number, member.index());
                 let (since, upto) = (stretch.since, stretch.upto);
                 let known = self.memory.lazy_members.knows(asked.requester, key, since, upto);
-                if (redundant || !known) && !gap.contains(&member.index()) {
+                if (redundant || full || !known) && !gap.contains(&member.index()) {
                     events.push(member);
                 }
             }
         }
-        let filter = &asked.request.filter.room.state;
         events.retain(|event| event_filter::matches(filter, event));
         if !asked.request.use_state_after {
             // What is in the timeline is not said twice.
@@ -103,9 +129,21 @@ impl Sync {
         for event in state {
             events.push(self.client_event(asked.requester, room, event, None).await?);
         }
-        let events = StateEvents::with_events(events);
-        Ok(if asked.request.use_state_after { State::After(events) } else { State::Before(events) })
+        let mut answer = asked.no_state();
+        if let State::Before(told) | State::After(told) = &mut answer {
+            told.events = events;
+        }
+        Ok(answer)
     }
+}
+
+/// Whether events of a room may be missing in its timeline.
+fn hides_events(filter: &RoomEventFilter) -> bool {
+    filter.types.is_some()
+        || filter.senders.is_some()
+        || filter.url_filter.is_some()
+        || !filter.not_types.is_empty()
+        || !filter.not_senders.is_empty()
 }
 
 /// Whether the client wants members only as it needs them, and if so, whether it wants to hear of

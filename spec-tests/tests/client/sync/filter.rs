@@ -101,3 +101,43 @@ async fn the_event_fields_that_are_asked_for_are_there() {
     assert_eq!(event["type"], "m.room.message");
     assert_eq!(event["content"]["body"], "hello");
 }
+
+/// A bot that wants messages alone still learns what the room is like.
+#[tokio::test]
+async fn state_that_the_timeline_filter_hides_is_in_the_state() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let room = alice.create_room().await;
+    alice.send_text(&room, "1").await;
+    alice.set_state(&room, "m.room.topic", "", json!({ "topic": "new" })).await;
+    alice.send_text(&room, "2").await;
+    let filter = json!({ "room": { "timeline": { "types": ["m.room.message"] } } });
+    let sync = alice.syncing(None).filter(filter).get().await;
+    assert_eq!(sync.timeline(&room).bodies(), ["1", "2"]);
+    let topic = sync.state(&room).with_state_key("m.room.topic", "");
+    assert_eq!(topic.expect("the topic")["content"]["topic"], "new");
+}
+
+#[tokio::test]
+async fn state_and_presence_come_from_the_rooms_and_users_that_are_asked_for() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let carol = server.register("carol").await;
+    let (one, other) = (alice.create_room_with(&[&bob]).await, alice.create_room().await);
+    let _third = alice.create_room_with(&[&carol]).await;
+    for user in [&bob, &carol] {
+        let path = path!("v3/presence/{}/status", user.user_id);
+        user.put(&path, json!({ "presence": "online" })).await.ok();
+    }
+    let filter = json!({
+        "presence": { "senders": [bob.user_id] },
+        "room": { "timeline": { "limit": 1 }, "state": { "rooms": [one] } },
+    });
+    let sync = alice.syncing(None).filter(filter).get().await;
+    assert!(!sync.state(&one).is_empty() && sync.state(&other).is_empty(), "{:#}", sync.json);
+    let senders: Vec<_> = sync.presence().iter().map(|event| event["sender"].clone()).collect();
+    assert_eq!(senders, [json!(bob.user_id)]);
+    let filter = json!({ "room": { "timeline": { "limit": 1 }, "state": { "not_rooms": [one] } } });
+    let sync = alice.syncing(None).filter(filter).get().await;
+    assert!(sync.state(&one).is_empty() && !sync.state(&other).is_empty(), "{:#}", sync.json);
+}

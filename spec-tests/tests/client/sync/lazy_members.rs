@@ -102,3 +102,31 @@ async fn all_members_are_loaded_otherwise() {
     let sync = alice.syncing(None).filter(eager).get().await;
     assert_eq!(members(&sync, room).len(), 8, "{:#}", sync.json);
 }
+
+/// Without them a client cannot say what the room is called.
+#[tokio::test]
+async fn heroes_of_a_nameless_room_are_loaded() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = alice.create_room_with(&[&bob]).await;
+    alice.send_text(&room, "1").await;
+    alice.send_text(&room, "2").await;
+    let sync = alice.syncing(None).filter(filter(1, false)).get().await;
+    assert_eq!(sync.joined(&room)["summary"]["m.heroes"], json!([bob.user_id]));
+    assert!(members(&sync, &room).contains(&"bob".to_owned()), "{:#}", sync.json);
+}
+
+#[tokio::test]
+async fn the_full_state_has_oneself_and_those_who_came_meanwhile() {
+    let Scene { alice, bob, carol, room, .. } = &scene().await;
+    let since = alice.syncing(None).filter(filter(2, false)).get().await.next_batch;
+    carol.leave(room).await;
+    for n in 0..4 {
+        bob.send_text(room, &n.to_string()).await;
+    }
+    let sync = alice.syncing(Some(since)).filter(filter(2, false)).with("full_state", true);
+    let sync = sync.get().await;
+    let loaded = members(&sync, room);
+    assert!(loaded.contains(&"alice".to_owned()), "oneself: {loaded:?}");
+    assert!(loaded.contains(&"carol".to_owned()), "changed in the gap: {loaded:?}");
+}

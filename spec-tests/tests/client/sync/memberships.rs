@@ -133,3 +133,56 @@ async fn a_ban_is_shown_as_leaving() {
     assert_eq!(own.unwrap()["content"]["membership"], "ban");
     assert!(!sync.left(&room).is_null());
 }
+
+/// Who comes and goes in a room is nothing to those who are not in it.
+#[tokio::test]
+async fn outside_a_room_nobody_hears_who_comes_and_goes() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let (carol, dave) = (server.register("carol").await, server.register("dave").await);
+    let room = alice.create_room_with(&[&bob, &carol]).await;
+    alice.invite(&room, &dave).await;
+    bob.leave(&room).await;
+    let left = bob.sync(None).await.next_batch;
+    let invited = dave.sync(None).await.next_batch;
+    carol.leave(&room).await;
+    for (user, since) in [(&bob, left), (&dave, invited)] {
+        let sync = user.sync(Some(since)).await;
+        assert!(!sync.json.to_string().contains(&carol.user_id), "{:#}", sync.json);
+    }
+}
+
+#[tokio::test]
+async fn a_ban_after_leaving_shows_no_later_state() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = alice.create_room_with(&[&bob]).await;
+    alice.set_state(&room, "m.room.topic", "", json!({ "topic": "then" })).await;
+    bob.leave(&room).await;
+    alice.set_state(&room, "m.room.topic", "", json!({ "topic": "a secret" })).await;
+    alice.ban(&room, &bob).await;
+    let filter = json!({ "room": { "include_leave": true, "timeline": { "limit": 1 } } });
+    let first = bob.syncing(None).filter(&filter);
+    let after = bob.syncing(None).filter(&filter).with("use_state_after", true);
+    for sync in [first.get().await, after.get().await] {
+        assert!(!sync.left(&room).is_null(), "{:#}", sync.json);
+        let text = sync.json.to_string();
+        assert!(text.contains("then") && !text.contains("a secret"), "{:#}", sync.json);
+        assert!(text.contains(r#""membership":"ban""#), "they learn of the ban: {:#}", sync.json);
+    }
+}
+
+#[tokio::test]
+async fn tags_of_a_room_that_was_left_are_told() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let room = alice.create_room().await;
+    let since = alice.sync(None).await.next_batch;
+    let tag = kith_spec_tests::path!("v3/user/{}/rooms/{}/tags/u.old", alice.user_id, room);
+    alice.put(&tag, json!({})).await.ok();
+    alice.leave(&room).await;
+    let sync = alice.sync(Some(since)).await;
+    assert!(!sync.left(&room).is_null());
+    let tags = sync.room_account_data(&room).last("m.tag").expect("the tags");
+    assert!(tags["content"]["tags"]["u.old"].is_object(), "{tags:#}");
+}

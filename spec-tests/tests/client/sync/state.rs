@@ -167,3 +167,21 @@ async fn a_user_who_left_and_came_back_gets_the_state_again() {
     assert_eq!(topic.expect("it changed meanwhile")["content"]["topic"], "meanwhile");
     assert!(!sync.joined(&room).is_null() && sync.left(&room).is_null(), "{:#}", sync.json);
 }
+
+#[tokio::test]
+async fn state_after_is_there_whatever_is_new() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = alice.create_room_with(&[&bob]).await;
+    let event_id = alice.send_text(&room, "1").await;
+    let since = alice.syncing(None).with("use_state_after", true).get().await.next_batch;
+    let path = kith_spec_tests::path!("v3/rooms/{}/receipt/m.read/{}", room, event_id);
+    bob.post(&path, json!({})).await.ok();
+    let sync = alice.syncing(Some(since)).with("use_state_after", true).get().await;
+    assert!(!sync.ephemeral(&room).is_empty(), "{:#}", sync.json);
+    assert!(sync.joined(&room)["state_after"].is_object(), "{:#}", sync.json);
+    assert!(sync.joined(&room).get("state").is_none(), "{:#}", sync.json);
+    // It is no news by itself.
+    let sync = alice.syncing(Some(sync.next_batch)).with("use_state_after", true).get().await;
+    assert!(sync.joined(&room).is_null(), "{:#}", sync.json);
+}

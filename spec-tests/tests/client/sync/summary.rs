@@ -69,3 +69,21 @@ async fn the_summary_of_an_unchanged_room_stays_away() {
     let summary = &sync.joined(&room)["summary"];
     assert!(summary["m.joined_member_count"].as_u64().is_none_or(|n| n == 2), "{summary:#}");
 }
+
+#[tokio::test]
+async fn the_summary_follows_members_and_names_that_the_filter_hides() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let carol = server.register("carol").await;
+    let body = json!({ "preset": "public_chat", "name": "Named" });
+    let room = alice.create_room_from(body).await;
+    bob.join(&room).await;
+    let filter = json!({ "room": { "timeline": { "types": ["m.room.message"] } } });
+    let since = alice.syncing(None).filter(&filter).get().await.next_batch;
+    carol.join(&room).await;
+    let sync = alice.syncing(Some(since)).filter(&filter).get().await;
+    assert_eq!(sync.joined(&room)["summary"]["m.joined_member_count"], 3, "{:#}", sync.json);
+    alice.set_state(&room, "m.room.name", "", json!({})).await;
+    let sync = alice.syncing(Some(sync.next_batch)).filter(&filter).get().await;
+    assert_eq!(heroes(&sync.joined(&room)["summary"]), [&bob.user_id, &carol.user_id]);
+}
