@@ -23,8 +23,9 @@ use crate::{
     predecessor::RoomSettings,
     presence::Presence,
     push::{
-        badge::Badges, delivery::Delivery, gateway::Gateways, notifications::Notifications,
-        pushers::Pushers, queue::Queue, rules::PushRules, unread::Unread, worker::Workers,
+        badge::Badges, delivery::Delivery, gateway::Gateways, judge::Judge,
+        notifications::Notifications, pushers::Pushers, queue::Queue, rules::PushRules,
+        unread::Unread, worker::Workers,
     },
     rate_limit::RateLimiter,
     receipts::Receipts,
@@ -106,22 +107,26 @@ impl App {
         let push_rules = PushRules::new(account_data.clone());
         let room_settings =
             RoomSettings::new(rooms.clone(), account_data.clone(), push_rules.clone());
-        let unread = Unread::new(rooms.clone(), receipts.clone(), push_rules.clone());
+        let judge = Judge::new(
+            rooms.clone(),
+            push_rules.clone(),
+            thread_subscriptions.clone(),
+            invites.clone(),
+        );
+        let unread = Unread::new(judge.clone(), receipts.clone());
         let guard = outgoing::guard(&team.config().outgoing);
         let pushers = Pushers::open(store.clone(), guard).await?;
         let queue = Queue::new(store.clone());
         let workers = Workers::new(
             rooms.clone(),
             unread.clone(),
-            Badges::new(rooms.clone(), push_rules.clone(), unread.clone()),
+            Badges::new(judge.clone(), unread.clone()),
             pushers.clone(),
             queue.clone(),
             Gateways::new(client),
         );
-        let push_delivery =
-            Delivery::open(rooms.clone(), push_rules.clone(), pushers.clone(), queue, workers)
-                .await?;
-        let notifications = Notifications::new(rooms.clone(), push_rules.clone(), unread.clone());
+        let push_delivery = Delivery::open(judge.clone(), pushers.clone(), queue, workers).await?;
+        let notifications = Notifications::new(judge, unread.clone());
         let sync = Sync {
             team: team.clone(),
             store: store.clone(),

@@ -3,6 +3,7 @@
 pub mod evaluate;
 pub mod glob;
 pub mod rules;
+pub mod judge;
 pub mod unread;
 pub mod badge;
 pub mod notifications;

@@ -30,6 +30,8 @@ type Threads = BTreeMap<OwnedEventId, ThreadSubscriptionRow>;
 pub struct ThreadSubscriptions {
     store: Store,
     known: Arc<Cache<(OwnedUserId, RoomNumber), Arc<Threads>>>,
+    /// Who ever said anything about a thread.
+    users: Arc<Cache<OwnedUserId, bool>>,
     locks: KeyedLocks<OwnedUserId>,
 }
 
@@ -87,6 +89,7 @@ impl ThreadSubscriptions {
         Self {
             store,
             known: Arc::new(crate::cache::of_at_most(REMEMBERED)),
+            users: Arc::new(crate::cache::of_at_most(REMEMBERED)),
             locks: KeyedLocks::default(),
         }
     }
@@ -110,6 +113,17 @@ impl ThreadSubscriptions {
     ) -> Result<bool, kith_store::Error> {
         let state = self.get(user_id, room, root).await?;
         Ok(state.is_some_and(|state| state != ThreadSubscriptionState::Unsubscribed))
+    }
+
+    /// Whether the user ever subscribed to a thread of any room. Reads the disk once for a user.
+    pub async fn has_any(&self, user_id: &UserId) -> Result<bool, kith_store::Error> {
+        let user_id = user_id.to_owned();
+        let read = async {
+            let scan = Scan::prefix(&(user_id.clone(),)).limit(1);
+            let rows = self.store.scan(&tables::THREAD_SUBSCRIPTIONS, scan).await?;
+            Ok(!rows.is_empty())
+        };
+        self.users.get_or_insert_async(&user_id, read).await
     }
 
     /// Subscribes to a thread; with a cause on the user's behalf. What the user did by hand stands
@@ -240,7 +254,9 @@ impl ThreadSubscriptions {
             }
         });
         let (known, threads) = (Arc::clone(&self.known), threads.clone());
+        let users = Arc::clone(&self.users);
         batch.on_commit(move |position| {
+            users.insert(user.clone(), true);
             let key = (user, room);
             // Newer than what we read, if a request before this one was cut off.
             let mut threads = known.get(&key).map_or(threads, |threads| Threads::clone(&threads));

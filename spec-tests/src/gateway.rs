@@ -48,7 +48,12 @@ struct Inner {
 
 impl PushGateway {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        Self::start_at(Ipv4Addr::LOCALHOST).await
+    }
+
+    /// At another address of this machine.
+    pub async fn start_at(address: Ipv4Addr) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (sender, received) = mpsc::unbounded_channel();
         let inner = Arc::new(Inner { reply: Mutex::new(Reply::Accept), received: sender });

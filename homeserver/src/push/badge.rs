@@ -12,11 +12,8 @@ use kith_store::{Change, StreamPosition, tables::RoomNumber};
 use quick_cache::sync::Cache;
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 
-use super::{
-    rules::{Attention, PushRules},
-    unread::Unread,
-};
-use crate::room::{RoomError, Rooms};
+use super::{judge::Judge, rules::Attention, unread::Unread};
+use crate::room::RoomError;
 
 /// How many users' numbers are remembered.
 const REMEMBERED: usize = 10_000;
@@ -24,8 +21,7 @@ const REMEMBERED: usize = 10_000;
 /// The badges of one team's users. Cheap to clone.
 #[derive(Clone)]
 pub struct Badges {
-    rooms: Rooms,
-    rules: PushRules,
+    judge: Judge,
     unread: Unread,
     known: Arc<Cache<OwnedUserId, Arc<Known>>>,
 }
@@ -37,14 +33,15 @@ struct Known {
 }
 
 impl Badges {
-    pub fn new(rooms: Rooms, rules: PushRules, unread: Unread) -> Self {
-        Self { rooms, rules, unread, known: Arc::new(crate::cache::of_at_most(REMEMBERED)) }
+    pub fn new(judge: Judge, unread: Unread) -> Self {
+        Self { judge, unread, known: Arc::new(crate::cache::of_at_most(REMEMBERED)) }
     }
 
     pub async fn of(&self, user_id: &UserId) -> Result<u64, RoomError> {
-        let stream = self.rooms.store().stream();
+        let rooms_of_team = self.judge.rooms();
+        let stream = rooms_of_team.store().stream();
         let upto = stream.position();
-        let attention = self.rules.attention(user_id).await?;
+        let attention = self.judge.rules().attention(user_id).await?;
         let known = self.known.get(user_id);
         let known = known.filter(|known| Arc::ptr_eq(&known.attention, &attention));
         let news = known.as_ref().and_then(|known| stream.since(known.upto));
@@ -58,11 +55,12 @@ impl Badges {
         }
         let before = known.filter(|_| news.is_some());
         let (mut rooms, mut badge) = (BTreeMap::new(), 0);
-        for (number, row) in self.rooms.members().of_user(user_id).await?.iter() {
+        for (number, row) in rooms_of_team.members().of_user(user_id).await?.iter() {
             if row.membership == MembershipState::Invite {
-                let Some(room) = self.rooms.by_number(*number).await? else { continue };
-                let inviter = self.rooms.event(&room, row.event).await?.sender.clone();
-                badge += u64::from(!attention.ignored.contains(&inviter));
+                let Some(room) = rooms_of_team.by_number(*number).await? else { continue };
+                let inviter = rooms_of_team.event(&room, row.event).await?.sender.clone();
+                let invites = self.judge.invites();
+                badge += u64::from(invites.is_shown(user_id, &inviter).await?);
             }
             if row.membership != MembershipState::Join {
                 continue;
@@ -71,7 +69,7 @@ impl Badges {
             let count = match remembered.filter(|_| !stale.contains(number)) {
                 Some(count) => count,
                 None => {
-                    let Some(room) = self.rooms.by_number(*number).await? else { continue };
+                    let Some(room) = rooms_of_team.by_number(*number).await? else { continue };
                     let counts = self.unread.counts(&room, user_id, row, upto).await?;
                     counts.total().notifications
                 }

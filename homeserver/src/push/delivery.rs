@@ -21,13 +21,12 @@ use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    evaluate::{Context, evaluate},
+    judge::Judge,
     pushers::Pushers,
     queue::{Additions, Queue},
-    rules::PushRules,
     worker::{Due, Workers},
 };
-use crate::room::{Room, RoomError, Rooms, event::Event};
+use crate::room::{Room, RoomError, event::Event};
 
 /// How many changes are looked at before the cursor moves.
 const CHANGES: usize = 500;
@@ -40,8 +39,7 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Delivery {
     store: Store,
-    rooms: Rooms,
-    rules: PushRules,
+    judge: Judge,
     pushers: Pushers,
     queue: Queue,
     workers: Workers,
@@ -52,13 +50,12 @@ pub struct Delivery {
 impl Delivery {
     /// Finds where to go on; at the very first start from now.
     pub async fn open(
-        rooms: Rooms,
-        rules: PushRules,
+        judge: Judge,
         pushers: Pushers,
         queue: Queue,
         workers: Workers,
     ) -> Result<Self, kith_store::Error> {
-        let store = rooms.store().clone();
+        let store = judge.rooms().store().clone();
         let start = match queue.cursor().await? {
             Some(start) => start,
             None => {
@@ -67,7 +64,7 @@ impl Delivery {
                 start
             }
         };
-        Ok(Self { store, rooms, rules, pushers, queue, workers, start })
+        Ok(Self { store, judge, pushers, queue, workers, start })
     }
 
     /// Reads until the server stops.
@@ -174,10 +171,10 @@ impl Delivery {
         index: EventIndex,
         additions: &mut Additions,
     ) -> Result<(), RoomError> {
-        let Some(room) = self.rooms.by_number(room).await? else { return Ok(()) };
-        let joined = self.rooms.local_joined(&room).await?;
+        let Some(room) = self.judge.rooms().by_number(room).await? else { return Ok(()) };
+        let joined = self.judge.rooms().local_joined(&room).await?;
         let mut users = self.pushers.among(&joined);
-        let event = self.rooms.event(&room, index).await?;
+        let event = self.judge.rooms().event(&room, index).await?;
         if event.kind == TimelineEventType::RoomMember
             && let Some(target) = event.state_key.as_deref()
             && let Ok(target) = UserId::parse(target)
@@ -213,7 +210,7 @@ impl Delivery {
         position: StreamPosition,
         user_id: &OwnedUserId,
     ) -> Result<Option<Map<String, Value>>, RoomError> {
-        let Some(member) = self.rooms.members().get(room.number, user_id).await? else {
+        let Some(member) = self.judge.rooms().members().get(room.number, user_id).await? else {
             return Ok(None);
         };
         let is_invite =
@@ -223,13 +220,10 @@ impl Delivery {
         if !is_invite && !is_joined {
             return Ok(None);
         }
-        let attention = self.rules.attention(user_id).await?;
-        if attention.ignored.contains(&event.sender) {
-            return Ok(None);
-        }
+        let attention = self.judge.rules().attention(user_id).await?;
         let name = member.display_name.as_deref();
-        let context = Context::new(&self.rooms, room, user_id, name).await?;
-        let notifies = evaluate(&attention.rules, event, &context);
+        let mut context = self.judge.context(room, user_id, name).await?;
+        let notifies = self.judge.judge(&attention, room, event, &mut context).await?;
         Ok(notifies.map(|notifies| tweaks(notifies.actions)))
     }
 }

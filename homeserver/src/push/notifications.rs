@@ -11,14 +11,10 @@ use kith_store::{
 };
 use ruma::{UserId, events::room::member::MembershipState, push::Action};
 
-use super::{
-    evaluate::{Context, evaluate},
-    rules::PushRules,
-    unread::Unread,
-};
+use super::{judge::Judge, unread::Unread};
 use crate::{
     account_data::IgnoredUsers,
-    room::{Room, RoomError, Rooms, event::Event, history::InvalidToken},
+    room::{Room, RoomError, event::Event, history::InvalidToken},
 };
 
 /// How much of the log one request reads before it answers with what it found, and how much at once.
@@ -75,14 +71,13 @@ pub struct Notification {
 /// The notifications of one team's users. Cheap to clone.
 #[derive(Clone)]
 pub struct Notifications {
-    rooms: Rooms,
-    rules: PushRules,
+    judge: Judge,
     unread: Unread,
 }
 
 impl Notifications {
-    pub fn new(rooms: Rooms, rules: PushRules, unread: Unread) -> Self {
-        Self { rooms, rules, unread }
+    pub fn new(judge: Judge, unread: Unread) -> Self {
+        Self { judge, unread }
     }
 
     /// A page of what the user was notified of in rooms that they are in or invited to.
@@ -91,14 +86,14 @@ impl Notifications {
         user_id: &UserId,
         ask: NotificationsAsk,
     ) -> Result<NotificationsPage, RoomError> {
-        let memberships = self.rooms.members().of_user(user_id).await?;
-        let ignored = self.rules.attention(user_id).await?.ignored.clone();
+        let memberships = self.judge.rooms().members().of_user(user_id).await?;
+        let ignored = self.judge.rules().attention(user_id).await?.ignored.clone();
         let mut page = NotificationsPage { notifications: Vec::new(), next: None, ignored };
         let mut from = ask.from.map_or(StreamPosition::MAX, |from| from.0);
         let (mut looked_at, mut judged) = (0, 0);
         while looked_at < LOOKED_AT && judged < JUDGED {
             let scan = Scan::all().before(&from).reverse().limit(ROWS);
-            let rows = self.rooms.store().scan(&tables::LOG, scan).await?;
+            let rows = self.judge.rooms().store().scan(&tables::LOG, scan).await?;
             let last = rows.len() < ROWS;
             looked_at += rows.len();
             for (position, Json(change)) in rows {
@@ -134,20 +129,19 @@ impl Notifications {
         room: RoomNumber,
         index: EventIndex,
     ) -> Result<Option<Notification>, RoomError> {
-        let Some(room) = self.rooms.by_number(room).await? else { return Ok(None) };
-        let event = self.rooms.event(&room, index).await?;
-        let attention = self.rules.attention(user_id).await?;
-        if event.sender == user_id || attention.ignored.contains(&event.sender) {
+        let Some(room) = self.judge.rooms().by_number(room).await? else { return Ok(None) };
+        let event = self.judge.rooms().event(&room, index).await?;
+        if event.sender == user_id {
             return Ok(None);
         }
+        let attention = self.judge.rules().attention(user_id).await?;
         let name = member.display_name.as_deref();
-        let context = Context::new(&self.rooms, &room, user_id, name).await?;
-        let Some(notifies) = evaluate(&attention.rules, &event, &context) else {
-            return Ok(None);
-        };
+        let mut context = self.judge.context(&room, user_id, name).await?;
+        let notifies = self.judge.judge(&attention, &room, &event, &mut context).await?;
+        let Some(notifies) = notifies else { return Ok(None) };
         let actions = notifies.actions.to_vec();
         let joined = member.membership == MembershipState::Join;
-        let upto = self.rooms.store().stream().position();
+        let upto = self.judge.rooms().store().stream().position();
         let position = event.position();
         let read = joined && !self.unread.is_unread(&room, user_id, member, position, upto).await?;
         let membership = member.membership.clone();

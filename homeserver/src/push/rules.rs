@@ -307,6 +307,19 @@ mod tests {
     }
 
     #[test]
+    fn a_user_has_at_most_so_many_rules() {
+        let alice = user_id!("@alice:kith");
+        let rule = |n| json!({ "rule_id": n, "default": false, "enabled": true, "actions": [] });
+        let with = |count: usize| {
+            let rules: Vec<Value> = (0..count).map(|n| rule(format!("@user{n}:kith"))).collect();
+            decode(alice, Some(&json!({ "global": { "sender": rules } })))
+        };
+        let defaults = Ruleset::server_default(alice).iter().count();
+        assert!(check_size(&with(RULES - defaults)).is_ok());
+        assert!(check_size(&with(RULES - defaults + 1)).is_err());
+    }
+
+    #[test]
     fn what_cannot_be_read_is_the_default() {
         let alice = user_id!("@alice:kith");
         for stored in [json!(null), json!([]), json!({ "global": 7 })] {

@@ -16,13 +16,10 @@ use kith_store::{
 use quick_cache::sync::Cache;
 use ruma::{OwnedUserId, UserId, events::TimelineEventType};
 
-use super::{
-    evaluate::{Context, evaluate},
-    rules::{Attention, PushRules},
-};
+use super::{evaluate::Context, judge::Judge, rules::Attention};
 use crate::{
     receipts::Receipts,
-    room::{Room, RoomError, Rooms, event::Event},
+    room::{Room, RoomError, event::Event},
 };
 
 /// How many (room, user) counts are remembered.
@@ -35,9 +32,8 @@ pub const MAIN: &str = "main";
 /// Unread counts of one team's users. Cheap to clone.
 #[derive(Clone)]
 pub struct Unread {
-    rooms: Rooms,
+    judge: Judge,
     receipts: Receipts,
-    rules: PushRules,
     known: Arc<Cache<(RoomNumber, OwnedUserId), Arc<Counted>>>,
 }
 
@@ -84,8 +80,8 @@ struct UnreadEvent {
 }
 
 impl Unread {
-    pub fn new(rooms: Rooms, receipts: Receipts, rules: PushRules) -> Self {
-        Self { rooms, receipts, rules, known: Arc::new(crate::cache::of_at_most(REMEMBERED)) }
+    pub fn new(judge: Judge, receipts: Receipts) -> Self {
+        Self { judge, receipts, known: Arc::new(crate::cache::of_at_most(REMEMBERED)) }
     }
 
     /// What a joined user has not read, as of a stream position.
@@ -120,7 +116,7 @@ impl Unread {
         upto: StreamPosition,
     ) -> Result<Arc<Counted>, RoomError> {
         let receipts = self.receipts.get(room.number, user_id).await?;
-        let attention = self.rules.attention(user_id).await?;
+        let attention = self.judge.rules().attention(user_id).await?;
         let key = (room.number, user_id.to_owned());
         let known = self.known.get(&key).filter(|known| {
             Arc::ptr_eq(&known.attention, &attention) && known.joined_at == member.joined_at
@@ -141,7 +137,7 @@ impl Unread {
         let new = self.between(room, from, upto).await?;
         if !new.is_empty() {
             let name = member.display_name.as_deref();
-            let mut context = Context::new(&self.rooms, room, user_id, name).await?;
+            let mut context = self.judge.context(room, user_id, name).await?;
             for event in &new {
                 self.add(room, event, &attention, &mut context, &mut unread).await?;
             }
@@ -164,7 +160,7 @@ impl Unread {
 
     /// The root of the event's thread, or [`MAIN`]: a root itself is not in its thread.
     async fn thread_of(&self, room: &Room, event: &Event) -> Result<Arc<str>, RoomError> {
-        let root = self.rooms.thread_of(room, event).await?;
+        let root = self.judge.rooms().thread_of(room, event).await?;
         Ok(root.map_or_else(|| MAIN.into(), |root| root.as_str().into()))
     }
 
@@ -176,10 +172,10 @@ impl Unread {
         upto: StreamPosition,
     ) -> Result<Vec<Arc<Event>>, RoomError> {
         let (after, before) = (from.cast_signed(), upto.cast_signed() + 1);
-        let rows = self.rooms.newest_between(room, after, before, LOOKED_AT).await?;
+        let rows = self.judge.rooms().newest_between(room, after, before, LOOKED_AT).await?;
         let mut events = Vec::with_capacity(rows.len());
         for (_, index) in rows.into_iter().rev() {
-            events.push(self.rooms.event(room, index).await?);
+            events.push(self.judge.rooms().event(room, index).await?);
         }
         Ok(events)
     }
@@ -195,7 +191,7 @@ impl Unread {
     ) -> Result<(), RoomError> {
         if event.kind == TimelineEventType::RoomRedaction
             && let Some(target) = &event.redacts
-            && let Some(target) = self.rooms.event_by_id(room, target).await?
+            && let Some(target) = self.judge.rooms().event_by_id(room, target).await?
             && target.standing.redacted_by.is_some()
         {
             let position = target.position().cast_signed();
@@ -208,10 +204,7 @@ impl Unread {
             }
             return Ok(());
         }
-        if attention.ignored.contains(&event.sender) {
-            return Ok(());
-        }
-        if let Some(notifies) = evaluate(&attention.rules, event, context) {
+        if let Some(notifies) = self.judge.judge(attention, room, event, context).await? {
             let thread = self.thread_of(room, event).await?;
             unread.push(UnreadEvent {
                 position: event.position().cast_signed(),

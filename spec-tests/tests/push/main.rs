@@ -13,6 +13,7 @@ mod delivery;
 mod failures;
 mod notifications;
 mod pushers;
+mod threads;
 
 use kith_spec_tests::{PushGateway, TestServer, TestUser};
 use serde_json::{Value, json};

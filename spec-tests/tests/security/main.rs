@@ -11,3 +11,4 @@ mod device_info;
 mod device_keys;
 mod signatures;
 mod disclosure;
+mod push;

@@ -32,6 +32,7 @@ const UNSTABLE_FEATURES: &[&str] = &[
     "org.matrix.msc3440.stable",
     "org.matrix.msc3771",
     "org.matrix.msc3773",
+    "org.matrix.msc3881",
     "org.matrix.msc4155",
     "org.matrix.msc4306",
     "org.matrix.msc4380.stable",
