@@ -160,7 +160,7 @@ async fn chat(alice: &Person, bob: &Person, alices: &Room, bobs: &Room) -> Resul
     let seen = seen.as_original().context("redacted")?;
     let annotation = &seen.content.relates_to;
     ensure!(annotation.event_id == answer && annotation.key == "👍", "{annotation:?}");
-    ensure!(reactions(bobs, &answer).await? == [reaction.clone()]);
+    ensure!(reactions(bobs, &answer).await? == *std::slice::from_ref(&reaction));
 
     let redaction = alices.redact(&reaction, Some("changed my mind"), None).await?.event_id;
     let seen = bob.event(bobs, &redaction).await?;

@@ -3,6 +3,7 @@
 
 mod devices;
 mod one_time_keys;
+mod recovery;
 mod verification;
 
 use anyhow::{Context, Result, ensure};

@@ -5,4 +5,6 @@
 
 mod chat;
 mod encryption;
+mod gate;
 mod person;
+mod ui;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use kith_spec_tests::TestServer;
 use matrix_sdk::encryption::{
-    CrossSigningResetAuthType,
+    CrossSigningResetAuthType, VerificationState,
     verification::{SasVerification, VerificationRequest},
 };
 
@@ -52,6 +52,42 @@ async fn two_people_verify_each_other_by_emoji_and_talk_in_secret() -> Result<()
     let secret = say(&alices, "now I know that it is you").await?;
     ensure!(hear(&bob, &bobs, &secret).await? == "now I know that it is you");
     Ok(())
+}
+
+#[tokio::test]
+async fn an_old_device_verifies_a_new_one_and_hands_it_the_secrets() -> Result<()> {
+    let server = TestServer::start().await;
+    let proxy = server.recording_proxy().await;
+    let old = Person::register(&proxy.url(), "alice").await?;
+    old.client.encryption().bootstrap_cross_signing(None).await?;
+    old.client.encryption().recovery().enable().await?;
+    let new = Person::log_in(&proxy.url(), old.id(), PASSWORD).await?;
+    let _syncs = (old.keep_syncing(), new.keep_syncing());
+    let state = new.client.encryption().verification_state();
+    eventually("the new device knows that it is not verified", async || {
+        Ok((state.get() == VerificationState::Unverified).then_some(()))
+    })
+    .await?;
+
+    let old_id = old.client.device_id().context("signed in")?;
+    let device = eventually("the old device", async || {
+        Ok(new.client.encryption().get_device(old.id(), old_id).await?)
+    })
+    .await?;
+    let request = device.request_verification().await?;
+    ensure!(request.is_self_verification() && request.room_id().is_none());
+    compare_emoji(&new, &request, &old).await?;
+
+    eventually("the new device is verified", async || {
+        Ok((state.get() == VerificationState::Verified).then_some(()))
+    })
+    .await?;
+    eventually("the secrets", async || {
+        let status = new.client.encryption().cross_signing_status().await.context("no status")?;
+        let backups = new.client.encryption().backups().are_enabled().await;
+        Ok((status.is_complete() && backups).then_some(()))
+    })
+    .await
 }
 
 /// New keys instead of the old ones need the password.
