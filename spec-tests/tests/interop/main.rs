@@ -19,8 +19,8 @@ use kith_spec_tests::TestServer;
 use serde_json::Value;
 use tokio::process::Command;
 
-/// What every scenario must have seen, in this order; it may see more.
-const STORY: [&str; 16] = [
+/// What people who chat must have seen, in this order; a scenario may see more.
+const CHAT: [&str; 16] = [
     "registered",
     "second device",
     "profile",
@@ -39,33 +39,61 @@ const STORY: [&str; 16] = [
     "left",
 ];
 
+/// What people who share secrets must have seen.
+const SECRETS: [&str; 4] = ["registered", "secret room", "decrypted", "answered"];
+
 /// [matrix-nio](https://github.com/matrix-nio/matrix-nio), the Python library of many bots.
 #[tokio::test]
 async fn people_who_use_matrix_nio_meet_and_chat() {
-    let server = TestServer::start().await;
-    let proxy = server.recording_proxy().await;
-    let script = here("nio/scenario.py");
-    let mut python = Command::new("python3");
-    python.env("PYTHONPATH", installed("nio/packages")).arg(script).arg(proxy.url());
-    assert_story(&run(python).await);
+    let seen = nio("nio/scenario.py").await;
+    assert_story(&seen, &CHAT);
+}
+
+#[tokio::test]
+async fn people_who_use_matrix_nio_share_secrets() {
+    let seen = nio("nio/encryption.py").await;
+    assert_story(&seen, &SECRETS);
+    let then = ["second device", "device list", "both devices", "without the device that left"];
+    assert_story(&seen, &then);
 }
 
 /// [matrix-js-sdk](https://github.com/matrix-org/matrix-js-sdk), which Element is built on.
 #[tokio::test]
 async fn people_who_use_matrix_js_sdk_meet_and_chat() {
+    let seen = js("js/scenario.mjs").await;
+    assert_story(&seen, &CHAT);
+    assert!(seen.contains(&"unread counts".to_owned()), "{seen:?}");
+}
+
+#[tokio::test]
+async fn people_who_use_matrix_js_sdk_share_secrets_and_restore_them_from_the_backup() {
+    let seen = js("js/encryption.mjs").await;
+    assert_story(&seen, &SECRETS);
+    let backup = ["cross-signing", "secret storage", "backed up"];
+    assert_story(&seen, &backup);
+    assert_story(&seen, &["second device", "history restored", "both devices"]);
+}
+
+async fn nio(script: &str) -> Vec<String> {
+    let server = TestServer::start().await;
+    let proxy = server.recording_proxy().await;
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", installed("nio/packages")).arg(here(script)).arg(proxy.url());
+    run(python).await
+}
+
+async fn js(script: &str) -> Vec<String> {
     let server = TestServer::start().await;
     let proxy = server.recording_proxy().await;
     // A script finds its modules beside itself.
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let script = folder.path().join("scenario.mjs");
-    std::fs::copy(here("js/scenario.mjs"), &script).expect("the script can be copied");
+    let copy = folder.path().join("scenario.mjs");
+    std::fs::copy(here(script), &copy).expect("the script can be copied");
     symlink(installed("js/node_modules"), folder.path().join("node_modules")).expect("a link");
     // The Node.js that came with it: the SDK is written for a newer one than Debian has.
     let mut node = Command::new(installed("js/node_modules/.bin/node"));
-    node.arg(script).arg(proxy.url());
-    let seen = run(node).await;
-    assert_story(&seen);
-    assert!(seen.contains(&"unread counts".to_owned()), "{seen:?}");
+    node.arg(copy).arg(proxy.url());
+    run(node).await
 }
 
 /// What the script says it saw. It must end well.
@@ -79,9 +107,9 @@ async fn run(mut command: Command) -> Vec<String> {
     lines.filter_map(|line| Some(line["saw"].as_str()?.to_owned())).collect()
 }
 
-fn assert_story(seen: &[String]) {
+fn assert_story(seen: &[String], story: &[&str]) {
     let mut rest = seen.iter();
-    for chapter in STORY {
+    for chapter in story {
         assert!(rest.any(|line| line == chapter), "`{chapter}` is not in its place: {seen:?}");
     }
     assert_eq!(seen.last().map(String::as_str), Some("end"));

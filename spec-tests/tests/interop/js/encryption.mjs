@@ -1,0 +1,222 @@
+// Two people who use matrix-js-sdk with its Rust encryption meet in an encrypted room on the server
+// whose URL is the argument; one of them reads the history on a new device, from the key backup.
+//
+// Prints a JSON line for everything that was seen; ends with an error as soon as something is not as
+// the specification says.
+
+import assert from "node:assert/strict";
+import * as sdk from "matrix-js-sdk";
+import { CryptoEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
+
+const silence = () => {};
+const logger = { trace: silence, debug: silence, info: silence, warn: silence, error: silence };
+logger.getChild = () => logger;
+
+const PASSWORD = "correct horse battery staple";
+const PATIENCE_MS = 30_000;
+const url = process.argv[2];
+
+function saw(what, details = {}) {
+    console.log(JSON.stringify({ saw: what, ...details }));
+}
+
+// Resolves as soon as `look()` gives something; looks again at every event of the emitters.
+async function until(what, emitters, look) {
+    const { promise, resolve, reject } = Promise.withResolvers();
+    const tooLate = setTimeout(() => reject(new Error(`never seen: ${what}`)), PATIENCE_MS);
+    const again = async () => {
+        try {
+            const found = await look();
+            if (found) resolve(found);
+        } catch (error) {
+            reject(error);
+        }
+    };
+    for (const [emitter, event] of emitters) emitter.on(event, again);
+    again();
+    try {
+        return await promise;
+    } finally {
+        clearTimeout(tooLate);
+        for (const [emitter, event] of emitters) emitter.off(event, again);
+    }
+}
+
+// A signed-in device with encryption, which has synced once.
+async function start(session, secretStorageKey = {}) {
+    const client = sdk.createClient({
+        baseUrl: url,
+        logger,
+        userId: session.user_id,
+        accessToken: session.access_token,
+        deviceId: session.device_id,
+        cryptoCallbacks: {
+            getSecretStorageKey: async ({ keys }) => {
+                const id = Object.keys(keys)[0];
+                return secretStorageKey.bytes ? [id, secretStorageKey.bytes] : null;
+            },
+            cacheSecretStorageKey: (_id, _info, bytes) => (secretStorageKey.bytes = bytes),
+        },
+    });
+    await client.initRustCrypto({ useIndexedDB: false });
+    await client.startClient({ initialSyncLimit: 20, lazyLoadMembers: true });
+    await until("first sync", [[client, sdk.ClientEvent.Sync]], () => client.isInitialSyncComplete());
+    return client;
+}
+
+async function register(username, secretStorageKey) {
+    const anonymous = sdk.createClient({ baseUrl: url, logger });
+    const request = { username, password: PASSWORD, initial_device_display_name: "js" };
+    const flows = await anonymous.registerRequest(request).catch((error) => error);
+    assert.equal(flows.httpStatus, 401, String(flows));
+    const auth = { type: "m.login.dummy", session: flows.data.session };
+    const session = await anonymous.registerRequest({ ...request, auth });
+    const client = await start(session, secretStorageKey);
+    saw("registered", { user_id: session.user_id });
+    return client;
+}
+
+async function logIn(userId, secretStorageKey) {
+    const anonymous = sdk.createClient({ baseUrl: url, logger });
+    const identifier = { type: "m.id.user", user: userId };
+    const session = await anonymous.loginRequest({
+        type: "m.login.password",
+        identifier,
+        password: PASSWORD,
+    });
+    return start(session, secretStorageKey);
+}
+
+async function openSecretRoom(alice, bob) {
+    const { room_id: roomId } = await alice.createRoom({
+        preset: "private_chat",
+        invite: [bob.getUserId()],
+        initial_state: [
+            {
+                type: "m.room.encryption",
+                state_key: "",
+                content: { algorithm: "m.megolm.v1.aes-sha2" },
+            },
+        ],
+    });
+    await until("invite", [[bob, sdk.ClientEvent.Room]], () => bob.getRoom(roomId));
+    await bob.joinRoom(roomId);
+    for (const client of [alice, bob]) {
+        const joined = () =>
+            client.getRoom(roomId)?.getMember(bob.getUserId())?.membership === "join";
+        const changes = [
+            [client, sdk.RoomMemberEvent.Membership],
+            [client, sdk.ClientEvent.Sync],
+        ];
+        await until("both are there", changes, joined);
+        assert.equal(await client.getCrypto().isEncryptionEnabledInRoom(roomId), true);
+    }
+    saw("secret room", { room_id: roomId });
+    return roomId;
+}
+
+// The text of an event, once the client could read it.
+async function read(client, roomId, eventId) {
+    const changes = [
+        [client, sdk.RoomEvent.Timeline],
+        [client, sdk.MatrixEventEvent.Decrypted],
+    ];
+    const event = await until(`event ${eventId}`, changes, () => {
+        const event = client.getRoom(roomId)?.findEventById(eventId);
+        return event && event.getType() === "m.room.message" && event;
+    });
+    assert.equal(event.getWireType(), "m.room.encrypted", "it went over the wire encrypted");
+    assert.equal(event.isDecryptionFailure(), false);
+    return event.getContent().body;
+}
+
+async function chat(alice, bob, roomId) {
+    const { event_id: secret } = await alice.sendTextMessage(roomId, "a secret");
+    assert.equal(await read(bob, roomId, secret), "a secret");
+    saw("decrypted");
+    const { event_id: answer } = await bob.sendTextMessage(roomId, "another");
+    assert.equal(await read(alice, roomId, answer), "another");
+    saw("answered");
+    return [secret, answer];
+}
+
+async function backUp(alice, secretStorageKey) {
+    const crypto = alice.getCrypto();
+    // The first cross-signing keys need no password.
+    await crypto.bootstrapCrossSigning({
+        authUploadDeviceSigningKeys: async (makeRequest) => makeRequest(null),
+    });
+    assert.equal(await crypto.isCrossSigningReady(), true);
+    saw("cross-signing");
+
+    const key = await crypto.createRecoveryKeyFromPassphrase();
+    secretStorageKey.bytes = key.privateKey;
+    await crypto.bootstrapSecretStorage({
+        createSecretStorageKey: async () => key,
+        setupNewSecretStorage: true,
+        setupNewKeyBackup: true,
+    });
+    assert.equal(await crypto.isSecretStorageReady(), true);
+    saw("secret storage");
+
+    // The SDK sends up what it has by and by.
+    await until("backup", [[alice, CryptoEvent.KeyBackupSessionsRemaining]], async () => {
+        // Not the SDK's idea of it, which is as old as the backup.
+        const info = await alice.http.authedRequest(sdk.Method.Get, "/room_keys/version");
+        return info.count >= 2;
+    });
+    saw("backed up");
+}
+
+async function restore(alice, bob, roomId, sent, secretStorageKey) {
+    const tablet = await logIn(alice.getUserId(), secretStorageKey);
+    const crypto = tablet.getCrypto();
+    await until("the room", [[tablet, sdk.ClientEvent.Sync]], () => tablet.getRoom(roomId));
+    // The SDK must have asked for the public keys before it takes the private ones.
+    assert.equal(await crypto.userHasCrossSigningKeys(alice.getUserId(), true), true);
+    await crypto.bootstrapCrossSigning({});
+    const changes = [
+        [tablet, CryptoEvent.DevicesUpdated],
+        [tablet, sdk.ClientEvent.Sync],
+    ];
+    await until("the new device signed itself", changes, async () => {
+        const [user, device] = [alice.getUserId(), tablet.getDeviceId()];
+        const status = await crypto.getDeviceVerificationStatus(user, device);
+        return status?.crossSigningVerified;
+    });
+    saw("second device");
+
+    await crypto.loadSessionBackupPrivateKeyFromSecretStorage();
+    const restored = await crypto.restoreKeyBackup();
+    assert.ok(restored.imported >= 2, JSON.stringify(restored));
+    assert.equal(await read(tablet, roomId, sent[0]), "a secret");
+    assert.equal(await read(tablet, roomId, sent[1]), "another");
+    saw("history restored", { keys: restored.imported });
+
+    const devices = async () => {
+        const all = await bob.getCrypto().getUserDeviceInfo([alice.getUserId()], true);
+        return all.get(alice.getUserId())?.has(tablet.getDeviceId());
+    };
+    await until("the new device", [[bob, CryptoEvent.DevicesUpdated]], devices);
+    const { event_id: last } = await bob.sendTextMessage(roomId, "for both devices");
+    assert.equal(await read(alice, roomId, last), "for both devices");
+    assert.equal(await read(tablet, roomId, last), "for both devices");
+    saw("both devices");
+}
+
+const secretStorageKey = {};
+const alice = await register("alice", secretStorageKey);
+const bob = await register("bob");
+try {
+    const roomId = await openSecretRoom(alice, bob);
+    const sent = await chat(alice, bob, roomId);
+    await backUp(alice, secretStorageKey);
+    await restore(alice, bob, roomId, sent, secretStorageKey);
+    saw("end");
+} catch (error) {
+    console.error(error);
+    process.exitCode = 1;
+} finally {
+    // Other clients' timers and long polls would keep the process.
+    process.exit();
+}
