@@ -20,7 +20,7 @@ use crate::account_data::IgnoredUsers;
 /// How many relations are followed from the event: its children, theirs, and theirs.
 pub const RECURSION_DEPTH: u32 = 3;
 /// Of how many children their own are looked for.
-const PARENTS: usize = 5_000;
+const PARENTS: usize = 2_000;
 /// How many events one request reads before it answers with what it has.
 const LOOKED_AT: usize = 1_000;
 

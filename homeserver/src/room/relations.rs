@@ -9,7 +9,7 @@ use kith_store::{
     Scan,
     tables::{self, EventIndex, RelatedRow, RelationRow, RoomNumber},
 };
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, UInt, events::TimelineEventType,
@@ -49,8 +49,31 @@ pub struct Child {
     pub event_id: OwnedEventId,
 }
 
-/// The children of one event, in the order of the timeline. Never hold the lock across an `await`.
-pub type Children = RwLock<Vec<Child>>;
+/// The children of one event, in the order of the timeline.
+#[derive(Default)]
+pub struct Children {
+    list: RwLock<Vec<Child>>,
+    /// What the cache counts it for. Never changes, though the list does: a list that outgrows it is
+    /// put into a new one.
+    weight: u64,
+}
+
+impl Children {
+    fn new(list: Vec<Child>) -> Self {
+        Self { weight: weight_of(list.len()), list: RwLock::new(list) }
+    }
+
+    /// Never hold it across an `await`.
+    pub fn read(&self) -> RwLockReadGuard<'_, Vec<Child>> {
+        self.list.read()
+    }
+}
+
+/// In steps that double, so that a growing list is seldom copied.
+fn weight_of(children: usize) -> u64 {
+    let units = children / CHILDREN_A_UNIT;
+    if units == 0 { 0 } else { units.next_power_of_two() as u64 }
+}
 
 pub(super) struct RelationMemory {
     known: Cache<(RoomNumber, EventIndex), Arc<Children>, ByLength>,
@@ -61,7 +84,7 @@ struct ByLength;
 
 impl Weighter<(RoomNumber, EventIndex), Arc<Children>> for ByLength {
     fn weight(&self, _: &(RoomNumber, EventIndex), children: &Arc<Children>) -> u64 {
-        1 + (children.read().len() / CHILDREN_A_UNIT) as u64
+        1 + children.weight
     }
 }
 
@@ -221,7 +244,7 @@ impl Rooms {
         changes: u64,
     ) -> Arc<Children> {
         children.sort_unstable_by_key(|child| child.position);
-        let children = Arc::new(RwLock::new(children));
+        let children = Arc::new(Children::new(children));
         let now = room.relation_changes.lock();
         if *now == changes {
             self.relations().known.insert((room.number, parent), Arc::clone(&children));
@@ -241,21 +264,22 @@ impl Rooms {
         *changes += 1;
         let key = (room.number, parent);
         let Some(children) = self.relations().known.get(&key) else { return };
-        {
-            let mut children = children.write();
-            // A reader may have found it on the disk already.
-            let not_before = children.iter().rev().take_while(|c| c.position >= child.position);
-            if not_before.into_iter().any(|known| known.index == child.index) {
-                return;
-            }
-            let place = children.partition_point(|known| known.position <= child.position);
-            children.insert(place, child);
-            if children.len() > MOST {
-                children.remove(0);
-            }
+        let mut list = children.list.write();
+        // A reader may have found it on the disk already.
+        let not_before = list.iter().rev().take_while(|c| c.position >= child.position);
+        if not_before.into_iter().any(|known| known.index == child.index) {
+            return;
         }
-        // So that its weight is known.
-        self.relations().known.insert(key, children);
+        let place = list.partition_point(|known| known.position <= child.position);
+        list.insert(place, child);
+        if list.len() > MOST {
+            list.remove(0);
+        }
+        if weight_of(list.len()) != children.weight {
+            let outgrown = Arc::new(Children::new(list.clone()));
+            drop(list);
+            self.relations().known.insert(key, outgrown);
+        }
     }
 
     /// Called by the writer when a child lost its relation.
@@ -263,7 +287,7 @@ impl Rooms {
         let mut changes = room.relation_changes.lock();
         *changes += 1;
         if let Some(children) = self.relations().known.get(&(room.number, parent)) {
-            children.write().retain(|known| known.index != child);
+            children.list.write().retain(|known| known.index != child);
         }
     }
 }

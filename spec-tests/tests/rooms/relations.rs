@@ -96,6 +96,11 @@ async fn relations_go_on_from_a_token_of_sync() {
     assert_eq!(found(format!("from={prev_batch}&to={next_batch}")).await, [after.clone()]);
     assert_eq!(found(format!("dir=f&from={next_batch}")).await, [after]);
     assert_eq!(found(format!("dir=f&to={next_batch}")).await, [before]);
+    // And of sliding sync, whose `pos` is such a place too.
+    let pos = alice.post("unstable/org.matrix.simplified_msc3575/sync", json!({})).await.ok();
+    let pos = encode(pos["pos"].as_str().unwrap());
+    let later = reply(&alice, &room, &parent, "after the sliding sync").await;
+    assert_eq!(found(format!("dir=f&from={pos}")).await, [later]);
     for wrong in ["from=nonsense", "to=nonsense", "limit=0", "dir=x", "limit=x"] {
         alice.get(&format!("{relations}?{wrong}")).await.error(400, "M_INVALID_PARAM");
     }
