@@ -85,13 +85,18 @@ impl Sync {
     ) -> Result<BTreeSet<OwnedUserId>, RoomError> {
         // Whether each was in the room before these events, and is after them.
         let mut moves: BTreeMap<OwnedUserId, (bool, bool)> = BTreeMap::new();
-        for (_, index) in events {
+        // When the viewer went: who came later is nobody that they met.
+        let mut departed = None;
+        for (position, index) in events {
             let event = self.rooms.event(room, *index).await?;
             let target = event.state_key.as_deref().map(OwnedUserId::try_from);
             let (TimelineEventType::RoomMember, Some(Ok(target))) = (&event.kind, target) else {
                 continue;
             };
             let is_in = |event: &Event| membership_of(event) == MembershipState::Join;
+            if target == viewer {
+                departed = if is_in(&event) { None } else { departed.or(Some(*position)) };
+            }
             if let Some((_, after)) = moves.get_mut(&target) {
                 *after = is_in(&event);
                 continue;
@@ -105,7 +110,10 @@ impl Sync {
         let mut moved = BTreeSet::new();
         if is_there != was_there {
             let members = self.rooms.members().of_room(room.number).await?;
-            let joined = |(_, row): &(_, MemberRow)| row.membership == MembershipState::Join;
+            let joined = |(_, row): &(_, MemberRow)| {
+                row.membership == MembershipState::Join
+                    && departed.is_none_or(|departed| row.joined_at < Some(departed))
+            };
             moved.extend(members.into_iter().filter(joined).map(|(user_id, _)| user_id));
             moves.retain(|_, (before, _)| was_there && *before);
         } else if is_there {

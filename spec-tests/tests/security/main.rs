@@ -12,3 +12,4 @@ mod device_keys;
 mod signatures;
 mod disclosure;
 mod push;
+mod sliding_sync;

@@ -102,15 +102,6 @@ impl Connections {
             open.shrink(BYTES / 10 * 9);
         }
     }
-
-    /// Forgets every connection of a device, or of all devices of a user.
-    pub fn forget(&self, requester: &Requester) {
-        let mut open = self.0.lock();
-        for entry in open.devices.remove(&device(requester)).unwrap_or_default().into_values() {
-            open.bytes -= entry.bytes;
-            entry.current.cancel();
-        }
-    }
 }
 
 impl Open {
@@ -156,4 +147,61 @@ impl Open {
 
 fn device(requester: &Requester) -> Device {
     (requester.user_id.clone(), requester.device_id.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::user_id;
+
+    use super::*;
+
+    fn requester(device: &str) -> Requester {
+        Requester {
+            user_id: user_id!("@alice:kith.test").to_owned(),
+            device_id: device.into(),
+            guest: false,
+            admin: false,
+            locked: false,
+            suspended: false,
+        }
+    }
+
+    #[test]
+    fn whoever_comes_back_after_too_long_begins_anew() {
+        let (connections, alice) = (Connections::default(), requester("A"));
+        connections.begin(&alice, "c");
+        let now = Instant::now();
+        connections.0.lock().swept = None;
+        connections.0.lock().sweep(now + AGE / 2);
+        assert!(connections.resume(&alice, "c").is_some());
+        connections.0.lock().swept = None;
+        connections.0.lock().sweep(Instant::now() + AGE * 2);
+        assert!(connections.resume(&alice, "c").is_none());
+        assert!(connections.0.lock().devices.is_empty());
+    }
+
+    #[test]
+    fn connections_that_take_too_much_together_lose_the_oldest() {
+        let connections = Connections::default();
+        for device in ["A", "B", "C"] {
+            connections.begin(&requester(device), "c");
+            connections.weigh(&requester(device), "c", BYTES / 5 * 2);
+        }
+        assert!(connections.resume(&requester("A"), "c").is_none());
+        assert!(connections.resume(&requester("B"), "c").is_some());
+        assert!(connections.resume(&requester("C"), "c").is_some());
+        assert_eq!(connections.0.lock().bytes, BYTES / 5 * 4);
+    }
+
+    #[test]
+    fn a_newer_request_ends_the_older() {
+        let (connections, alice) = (Connections::default(), requester("A"));
+        let first = connections.begin(&alice, "c");
+        let second = connections.resume(&alice, "c").expect("it was begun");
+        assert!(first.superseded.is_cancelled() && !second.superseded.is_cancelled());
+        let other = connections.begin(&alice, "other");
+        assert!(!second.superseded.is_cancelled());
+        connections.begin(&alice, "c");
+        assert!(second.superseded.is_cancelled() && !other.superseded.is_cancelled());
+    }
 }

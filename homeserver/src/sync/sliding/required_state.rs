@@ -91,6 +91,7 @@ impl RequiredState {
                     self.has(kind, key)
                         || (kind != ANY && key != ANY && self.wants(kind, key))
                         || self.has(kind, ANY)
+                        || (kind == MEMBER && self.all_members)
                         || (kind != MEMBER && self.everything())
                 })
             })
