@@ -1,8 +1,10 @@
 //! Does the cost of a send grow with what is there already? It must not: with the length of the room's
-//! history, with the number of rooms, with the number of members.
+//! history, with the number of rooms, with the number of members, with pushers of people elsewhere. With
+//! pushers of those in the room it does, since each of them is told.
 //!
 //! `cargo bench -p kith-spec-tests --bench send_cost` prints CPU time for each send (server and client
-//! in one process, the client's part being the same in every row) and its ratio to the smallest size.
+//! in one process, the client's part being the same in every row) and its ratio to the smallest size;
+//! `-- pushers` measures that part alone.
 
 #![allow(clippy::print_stdout, reason = "a bench reports on standard output")]
 
@@ -18,9 +20,21 @@ const TICK_MS: f64 = 10.0;
 #[tokio::main]
 async fn main() {
     println!("{:<28} {:>8} {:>14} {:>7}", "what grows", "size", "CPU ms/send", "ratio");
-    history().await;
-    rooms().await;
-    members().await;
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
+    if wants("history") {
+        history().await;
+    }
+    if wants("rooms") {
+        rooms().await;
+    }
+    if wants("members") {
+        members().await;
+    }
+    if wants("pushers") {
+        pushers().await;
+    }
 }
 
 async fn history() {
@@ -64,6 +78,44 @@ async fn members() {
         }
         report("members of the room", size, measure(&alice, &room).await, &mut base);
     }
+}
+
+/// A gateway that is never reached: what is measured is our own work.
+async fn pushers() {
+    let server = TestServer::durable().await;
+    let alice = server.register("alice").await;
+    let room = alice.create_public_room().await;
+    let mut members = Vec::new();
+    for n in 0..100 {
+        let member = server.register(&format!("member{n}")).await;
+        member.join(&room).await;
+        members.push(member);
+    }
+    let (mut set, mut base) = (0, None);
+    report("pushers of people elsewhere", 0, measure(&alice, &room).await, &mut base);
+    for size in [1, 100] {
+        while set < size {
+            set_pusher(&server.register(&format!("elsewhere{set}")).await).await;
+            set += 1;
+        }
+        report("pushers of people elsewhere", size, measure(&alice, &room).await, &mut base);
+    }
+    for (n, member) in members.iter().take(10).enumerate() {
+        set_pusher(member).await;
+        if [0, 9].contains(&n) {
+            let size = n as u64 + 1;
+            report("pushers of the room's members", size, measure(&alice, &room).await, &mut base);
+        }
+    }
+}
+
+async fn set_pusher(user: &TestUser) {
+    let body = serde_json::json!({
+        "kind": "http", "app_id": "bench", "pushkey": user.user_id, "lang": "en",
+        "app_display_name": "", "device_display_name": "",
+        "data": { "url": "https://localhost:1/_matrix/push/v1/notify" },
+    });
+    user.post("v3/pushers/set", body).await.ok();
 }
 
 /// CPU milliseconds for each send.

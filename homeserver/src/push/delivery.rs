@@ -105,13 +105,22 @@ impl Delivery {
         Ok(())
     }
 
-    async fn read(&self, cursor: &mut Cursor, upto: StreamPosition) -> Result<(), RoomError> {
+    async fn read(
+        &self,
+        cursor: &mut Cursor,
+        upto: StreamPosition,
+    ) -> Result<(), kith_store::Error> {
         while cursor.seen < upto {
             let changes = self.changes(cursor.seen).await?;
             let Some(last) = changes.last().map(|change| change.position) else { return Ok(()) };
             let mut additions = Additions::default();
             for Published { position, change } in changes {
-                self.look_at(position, &change, &mut additions).await?;
+                match self.look_at(position, &change, &mut additions).await {
+                    Ok(()) => {}
+                    Err(RoomError::Store(error)) => return Err(error),
+                    // What cannot be read now cannot be read later either: it holds up nothing.
+                    Err(error) => tracing::warn!(%error, position, "push: a change is passed over"),
+                }
             }
             if !additions.is_empty() || last - cursor.stored >= BEHIND {
                 for id in self.queue.advance(additions, last).await? {

@@ -171,6 +171,10 @@ impl Unread {
         from: StreamPosition,
         upto: StreamPosition,
     ) -> Result<Vec<Arc<Event>>, RoomError> {
+        // A receipt may be ahead of what is asked for.
+        if from >= upto {
+            return Ok(Vec::new());
+        }
         let (after, before) = (from.cast_signed(), upto.cast_signed() + 1);
         let rows = self.judge.rooms().newest_between(room, after, before, LOOKED_AT).await?;
         let mut events = Vec::with_capacity(rows.len());

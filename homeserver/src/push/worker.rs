@@ -191,10 +191,14 @@ impl Workers {
     async fn empty_queue(&self, id: &PusherId) -> Result<Next, RoomError> {
         while let Some((position, queued)) = self.0.queue.next(id, oldest_worth_telling()).await? {
             let Some(pusher) = self.live(id).await? else { return Ok(Next::Gone) };
-            match self.tell(&pusher, position, &queued).await? {
-                Next::Done => self.0.queue.done(id, position).await?,
-                other => return Ok(other),
+            match self.tell(&pusher, position, &queued).await {
+                Ok(Next::Done) => {}
+                Ok(other) => return Ok(other),
+                Err(RoomError::Store(error)) => return Err(error.into()),
+                // What cannot be read holds up nothing.
+                Err(error) => tracing::warn!(%error, position, "push: an event is passed over"),
             }
+            self.0.queue.done(id, position).await?;
         }
         Ok(Next::Done)
     }
