@@ -80,8 +80,30 @@ impl Keys {
         if let Some(state) = self.0.one_time.get(device) {
             return Ok(state);
         }
+        self.0.store.settled().await?;
+        self.one_time_settled(device).await
+    }
+
+    /// Waits, if one of these devices must be read from the disk, for what is on its way there: once
+    /// for all of them. Call it under their users' locks.
+    async fn settle_unknown<'a>(
+        &self,
+        mut devices: impl Iterator<Item = &'a DeviceKey>,
+    ) -> Result<(), kith_store::Error> {
+        if devices.any(|device| self.0.one_time.get(device).is_none()) {
+            self.0.store.settled().await?;
+        }
+        Ok(())
+    }
+
+    async fn one_time_settled(
+        &self,
+        device: &DeviceKey,
+    ) -> Result<Arc<OneTimeState>, kith_store::Error> {
+        if let Some(state) = self.0.one_time.get(device) {
+            return Ok(state);
+        }
         let store = &self.0.store;
-        store.settled().await?;
         let mut state = OneTimeState::default();
         let prefix = Scan::prefix(&(device.clone(),));
         for ((_, algorithm, _), _) in store.scan(&tables::ONE_TIME_KEYS, prefix.clone()).await? {

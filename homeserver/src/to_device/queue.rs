@@ -147,6 +147,10 @@ impl ToDevice {
             return Ok(queue);
         }
         self.0.store.settled().await?;
+        self.load_queue(device).await
+    }
+
+    async fn load_queue(&self, device: &DeviceKey) -> Result<Queue, kith_store::Error> {
         let scan = Scan::prefix(device).limit(1);
         let oldest = self.0.store.scan(&tables::TO_DEVICE, scan.clone()).await?;
         let newest = self.0.store.scan(&tables::TO_DEVICE, scan.reverse()).await?;
@@ -163,15 +167,31 @@ impl ToDevice {
         Ok(queue)
     }
 
+    /// Waits, if one of these queues must be read from the disk, for what is on its way there: once
+    /// for all of them. Call it under their users' locks.
+    pub(super) async fn settle_unknown<'a>(
+        &self,
+        mut devices: impl Iterator<Item = &'a DeviceKey>,
+    ) -> Result<(), kith_store::Error> {
+        if devices.any(|device| self.0.queues.get(device).is_none()) {
+            self.0.store.settled().await?;
+        }
+        Ok(())
+    }
+
     /// Makes room for a message of so many bytes in this batch. Answers the queue with it. Call it
-    /// under the user's lock, and remember the answer once the batch is handed over.
+    /// under the user's lock after [`Self::settle_unknown`], and remember the answer once the batch is
+    /// handed over.
     pub(super) async fn make_room(
         &self,
         batch: &mut Batch,
         device: &DeviceKey,
         size: u64,
     ) -> Result<Queue, kith_store::Error> {
-        let mut queue = self.queue_under_lock(device).await?;
+        let mut queue = match self.0.queues.get(device) {
+            Some(queue) => queue,
+            None => self.load_queue(device).await?,
+        };
         queue.ends += size;
         if queue.ends - queue.begins <= QUEUE_SIZE {
             return Ok(queue);

@@ -96,14 +96,17 @@ impl ToDevice {
         }
         let mut batch = Batch::new();
         let mut added = Added::default();
+        let mut receivers = Vec::new();
         for (user, devices) in ours {
-            for (device, content) in self.receivers(user, devices).await? {
-                if added.rows.len() == RECEIVERS {
-                    return Err(ToDeviceError::TooMany);
-                }
-                let event = event(event_type, &sender.user_id, content);
-                self.add(&mut batch, &mut added, device, event).await?;
+            receivers.extend(self.receivers(user, devices).await?);
+            if receivers.len() > RECEIVERS {
+                return Err(ToDeviceError::TooMany);
             }
+        }
+        self.settle_unknown(receivers.iter().map(|(device, _)| device)).await?;
+        for (device, content) in receivers {
+            let event = event(event_type, &sender.user_id, content);
+            self.add(&mut batch, &mut added, device, event).await?;
         }
         let sent = with_transaction(&sent, transaction);
         batch.put(&tables::TO_DEVICE_TRANSACTIONS, &from, &sent);

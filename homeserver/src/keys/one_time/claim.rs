@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use kith_store::{
-    Batch, Change, Json, Scan, Submitted,
+    Batch, Change, Json, Scan,
     tables::{self, DeviceKey, FallbackKeyRow},
 };
 use ruma::{
@@ -20,43 +20,34 @@ pub type ClaimRequest = BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, OneTimeKey
 /// The keys by user and device.
 pub type Claimed = BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, KeyObjects>>;
 
-/// What one user's claims have changed in memory.
+/// What a request's claims change in memory.
 type States = BTreeMap<DeviceKey, Arc<OneTimeState>>;
 
 impl Keys {
     /// Takes one key of each device: a one-time key if there is one left, else the fallback key.
     /// Devices without either are missing in the answer, as are those of other servers.
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Claimed, kith_store::Error> {
+        let ours = || request.iter().filter(|(user, _)| self.0.team.is_ours(user));
+        // In the order of their IDs, as in the map.
+        let mut guards = Vec::new();
+        for (user, _) in ours() {
+            guards.push(self.0.locks.lock(user.clone()).await);
+        }
+        let mut wanted = Vec::new();
+        for (user, devices) in ours() {
+            let of_user = devices.iter();
+            wanted.extend(of_user.map(|(device, kind)| ((user.clone(), device.clone()), kind)));
+        }
+        self.settle_unknown(wanted.iter().map(|(device, _)| device)).await?;
         let mut claimed = Claimed::new();
-        let mut submitted = Vec::new();
-        for (user, devices) in request.iter().filter(|(user, _)| self.0.team.is_ours(user)) {
-            let (keys, batch) = self.claim_of_user(user, devices).await?;
-            submitted.push(batch);
-            if !keys.is_empty() {
-                claimed.insert(user.clone(), keys);
-            }
-        }
-        // All are on their way to the disk together. Nothing is answered before they are there.
-        for batch in submitted {
-            batch.answered().await?;
-        }
-        Ok(claimed)
-    }
-
-    async fn claim_of_user(
-        &self,
-        user: &OwnedUserId,
-        devices: &BTreeMap<OwnedDeviceId, OneTimeKeyAlgorithm>,
-    ) -> Result<(BTreeMap<OwnedDeviceId, KeyObjects>, Submitted), kith_store::Error> {
-        let mut claimed = BTreeMap::new();
         let mut batch = Batch::new();
         let mut states = States::new();
-        let _guard = self.0.locks.lock(user.clone()).await;
-        for (device, algorithm) in devices {
-            let device = (user.clone(), device.clone());
+        for (device, algorithm) in wanted {
             let key = self.take(&mut batch, &mut states, &device, algorithm.as_str()).await?;
             if let Some((id, key)) = key {
-                claimed.insert(device.1, KeyObjects::from([(id, key)]));
+                let (user, device) = device;
+                let of_user = claimed.entry(user).or_default();
+                of_user.insert(device, KeyObjects::from([(id, key)]));
             }
         }
         // Also if it is empty: a fallback key that another claim marks as used is in a batch before.
@@ -64,7 +55,9 @@ impl Keys {
         for (device, state) in states {
             self.0.one_time.remember(&device, state);
         }
-        Ok((claimed, submitted))
+        drop(guards);
+        submitted.answered().await?;
+        Ok(claimed)
     }
 
     async fn take(
@@ -74,7 +67,7 @@ impl Keys {
         device: &DeviceKey,
         algorithm: &str,
     ) -> Result<Option<(OwnedOneTimeKeyId, Raw<OneTimeKey>)>, kith_store::Error> {
-        let mut state = OneTimeState::clone(&*self.one_time_under_lock(device).await?);
+        let mut state = OneTimeState::clone(&*self.one_time_settled(device).await?);
         let store = &self.0.store;
         if state.counts.get(algorithm).is_some_and(|count| *count > 0) {
             let prefix = (device.clone(), algorithm.to_owned());

@@ -58,7 +58,7 @@ impl Keys {
             return Err(OneTimeKeyError::TooMany);
         }
         let replaced = self.new_fallback(device, fallback).await?;
-        for (algorithm, _) in &replaced {
+        for algorithm in replaced.keys() {
             state.fallback.insert(algorithm.clone(), false);
         }
         if state.fallback.len() > FALLBACK_TYPES {
