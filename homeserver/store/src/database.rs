@@ -34,10 +34,16 @@ const QUEUE: usize = 4096;
 
 /// One engine with its writer.
 pub struct Database {
-    engine: Arc<dyn Engine>,
+    source: Arc<Source>,
     queue: mpsc::Sender<Job>,
     stores: Mutex<HashMap<TeamId, Store>>,
-    reads: Arc<AtomicU64>,
+}
+
+/// The engine as those read it who do not write.
+struct Source {
+    engine: Arc<dyn Engine>,
+    /// How often rows were looked up or scanned.
+    reads: AtomicU64,
 }
 
 enum Job {
@@ -59,16 +65,12 @@ impl Database {
             let engine = Arc::clone(&engine);
             move || runtime.block_on(write(engine, jobs))
         })?;
-        Ok(Arc::new(Self { engine, queue, stores: Mutex::default(), reads: Arc::default() }))
+        let source = Arc::new(Source { engine, reads: AtomicU64::new(0) });
+        Ok(Arc::new(Self { source, queue, stores: Mutex::default() }))
     }
 
     pub fn engine(&self) -> &Arc<dyn Engine> {
-        &self.engine
-    }
-
-    /// How often rows were looked up or scanned, by all teams.
-    pub fn reads(&self) -> u64 {
-        self.reads.load(Ordering::Relaxed)
+        &self.source.engine
     }
 
     /// A team's view. The same team always gets the same stream.
@@ -76,15 +78,14 @@ impl Database {
         if let Some(store) = self.stores.lock().get(&team) {
             return Ok(store.clone());
         }
-        if self.engine.get(&export::unfinished_import()).await?.is_some() {
+        if self.engine().get(&export::unfinished_import()).await?.is_some() {
             return Err(export::refuse_unfinished());
         }
         let mut store = Store {
-            engine: Arc::clone(&self.engine),
+            source: Arc::clone(&self.source),
             queue: self.queue.clone(),
             team,
             stream: Arc::new(Stream::new(0)),
-            reads: Arc::clone(&self.reads),
         };
         let newest = store.scan(&tables::LOG, Scan::all().reverse().limit(1)).await?;
         let position = newest.first().map_or(0, |(position, _)| *position);
@@ -108,12 +109,10 @@ impl Database {
 /// One team's rows and stream. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    engine: Arc<dyn Engine>,
+    source: Arc<Source>,
     queue: mpsc::Sender<Job>,
     team: TeamId,
     stream: Arc<Stream>,
-    /// Shared with the database and its other teams.
-    reads: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -135,13 +134,13 @@ impl Store {
     }
 
     async fn read<K: Key, V>(&self, table: &Table<K, V>, key: &K) -> Result<Option<Bytes>> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.engine.get(&self.prefixed(&row_key(table, key))).await
+        self.source.reads.fetch_add(1, Ordering::Relaxed);
+        self.source.engine.get(&self.prefixed(&row_key(table, key))).await
     }
 
     /// How often rows were looked up or scanned, by this team and all others of the database.
     pub fn reads(&self) -> u64 {
-        self.reads.load(Ordering::Relaxed)
+        self.source.reads.load(Ordering::Relaxed)
     }
 
     /// As [`Store::get`], but sees what `batch` is about to write.
@@ -163,9 +162,9 @@ impl Store {
         table: &Table<K, V>,
         scan: Scan,
     ) -> Result<Vec<(K, V)>> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.source.reads.fetch_add(1, Ordering::Relaxed);
         let header = self.prefixed(&[table.id]);
-        let rows = self.engine.scan(range(&header, scan)).await?;
+        let rows = self.source.engine.scan(range(&header, scan)).await?;
         let decode = |(key, value): (Bytes, Bytes)| {
             let mut fields = &key[header.len()..];
             let key = K::decode(&mut fields).ok_or_else(|| table.corrupt("malformed key"))?;
