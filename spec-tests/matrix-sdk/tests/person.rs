@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// What is awaited normally comes at once; on a busy machine it may take a while.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// One long poll.
 const POLL: Duration = Duration::from_secs(5);
 
