@@ -27,6 +27,9 @@ use crate::{
     team::Team,
 };
 
+/// The newest version of the specification that clients find here is 1 and this.
+const NEWEST_MINOR: u32 = 19;
+
 /// What clients may use under an unstable name.
 const UNSTABLE_FEATURES: &[&str] = &[
     "org.matrix.msc3440.stable",
@@ -47,10 +50,9 @@ const UNSTABLE_FEATURES: &[&str] = &[
 pub async fn get_supported_versions(
     _: Incoming<get_supported_versions::Request>,
 ) -> Result<get_supported_versions::Response, ApiError> {
-    let versions = ["v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9"];
-    let newer = ["v1.10", "v1.11", "v1.12", "v1.13", "v1.14", "v1.15", "v1.16", "v1.17", "v1.18"];
-    let all = ["r0.6.1"].iter().chain(&versions).chain(&newer).map(|v| (*v).to_owned());
-    let mut response = get_supported_versions::Response::new(all.collect());
+    let versions = (1..=NEWEST_MINOR).map(|minor| format!("v1.{minor}"));
+    let versions = std::iter::once("r0.6.1".to_owned()).chain(versions).collect();
+    let mut response = get_supported_versions::Response::new(versions);
     response.unstable_features =
         UNSTABLE_FEATURES.iter().map(|name| ((*name).to_owned(), true)).collect();
     Ok(response)
