@@ -205,14 +205,20 @@ impl Sync {
         }
         let moved = self.update_lists(&asked, connection, changes).await?;
         self.find_subscribed(&asked, connection, changes).await?;
-        let (candidates, behind) = self.candidates(&asked, connection, changes, moved);
+        let (candidates, mut behind) = self.candidates(&asked, connection, changes, moved);
 
         let mut answer = SlidingAnswer::default();
         let mut sent = HashMap::new();
         for number in candidates {
             let room = self.show_room(&asked, connection, changes, number, &mut answer).await?;
-            if let Some(room) = room {
-                sent.insert(number, room);
+            match room {
+                Some(room) => {
+                    sent.insert(number, room);
+                }
+                // Not to be shown, or not yet: what is new in it is not forgotten.
+                None => {
+                    behind.insert(number);
+                }
             }
         }
         let (globals, news) =

@@ -1,6 +1,9 @@
 //! What does a client ask for? The body of a request, as deployed clients send it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ruma::{
     OwnedRoomId, UserId, api::client::sync::sync_events::v5::request::Extensions,
@@ -83,18 +86,22 @@ pub struct Filters {
     pub not_tags: Vec<String>,
 }
 
-/// What is wanted of a room that one or several rules name.
+/// What is wanted of a room that one or several rules name. Rooms of one rule share what it says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct RoomConfig {
     pub timeline_limit: usize,
-    pub state: RequiredState,
+    pub state: Arc<RequiredState>,
 }
 
 impl RoomConfig {
     /// Everything that either wants.
     pub(super) fn extend(&mut self, other: &Self) {
         self.timeline_limit = self.timeline_limit.max(other.timeline_limit);
-        self.state.extend(&other.state);
+        if self.state.is_nothing() {
+            self.state = Arc::clone(&other.state);
+        } else if !self.state.covers(&other.state) {
+            Arc::make_mut(&mut self.state).extend(&other.state);
+        }
     }
 }
 
@@ -102,7 +109,7 @@ impl RoomDetails {
     pub(super) fn config(&self, user_id: &UserId) -> RoomConfig {
         RoomConfig {
             timeline_limit: usize::try_from(self.timeline_limit.min(TIMELINE)).unwrap_or(0),
-            state: RequiredState::new(&self.required_state, user_id),
+            state: Arc::new(RequiredState::new(&self.required_state, user_id)),
         }
     }
 }

@@ -45,6 +45,10 @@ impl RequiredState {
         self.kinds.get(kind).is_some_and(|keys| keys.contains(key))
     }
 
+    pub(super) fn is_nothing(&self) -> bool {
+        self.kinds.is_empty() && !self.lazy
+    }
+
     /// Whether all types are wanted with all keys.
     pub(super) fn everything(&self) -> bool {
         self.has(ANY, ANY)

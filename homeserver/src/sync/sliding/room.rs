@@ -116,7 +116,7 @@ impl Sync {
             && (sent.is_dm, sent.unread) == (is_dm, unread)
             && sent.required.covers(&config.state)
         {
-            let required = Arc::new(config.state.clone());
+            let required = Arc::clone(&config.state);
             return Ok((None, SentRoom { upto: asked.upto.position, required, ..sent.clone() }));
         }
         let (stretch, found) = self.stretch_of(asked, look, expands).await?;
@@ -155,7 +155,7 @@ impl Sync {
             shown: Shown::Joined,
             upto: asked.upto.position,
             snapshot: head.snapshot,
-            required: Arc::new(config.state.clone()),
+            required: Arc::clone(&config.state),
             timeline: match look.sent {
                 Some(sent) if !whole && !found.limited => sent.timeline,
                 _ => config.timeline_limit,
