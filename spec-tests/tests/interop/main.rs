@@ -53,6 +53,7 @@ async fn people_who_use_matrix_nio_meet_and_chat() {
 async fn people_who_use_matrix_nio_share_secrets() {
     let seen = nio("nio/encryption.py").await;
     assert_story(&seen, &SECRETS);
+    assert_story(&seen, &["answered", "verified by emoji"]);
     let then = ["second device", "device list", "both devices", "without the device that left"];
     assert_story(&seen, &then);
 }
@@ -69,7 +70,7 @@ async fn people_who_use_matrix_js_sdk_meet_and_chat() {
 async fn people_who_use_matrix_js_sdk_share_secrets_and_restore_them_from_the_backup() {
     let seen = js("js/encryption.mjs").await;
     assert_story(&seen, &SECRETS);
-    let backup = ["cross-signing", "secret storage", "backed up"];
+    let backup = ["cross-signing", "secret storage", "backed up", "verified by emoji"];
     assert_story(&seen, &backup);
     assert_story(&seen, &["second device", "history restored", "both devices"]);
 }

@@ -6,7 +6,12 @@
 
 import assert from "node:assert/strict";
 import * as sdk from "matrix-js-sdk";
-import { CryptoEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
+import {
+    CryptoEvent,
+    VerificationPhase,
+    VerificationRequestEvent,
+    VerifierEvent,
+} from "matrix-js-sdk/lib/crypto-api/index.js";
 
 const silence = () => {};
 const logger = { trace: silence, debug: silence, info: silence, warn: silence, error: silence };
@@ -20,7 +25,8 @@ function saw(what, details = {}) {
     console.log(JSON.stringify({ saw: what, ...details }));
 }
 
-// Resolves as soon as `look()` gives something; looks again at every event of the emitters.
+// Resolves as soon as `look()` gives something; looks again at every event of the emitters, and now and
+// then: not everything that the SDK learns is an event.
 async function until(what, emitters, look) {
     const { promise, resolve, reject } = Promise.withResolvers();
     const tooLate = setTimeout(() => reject(new Error(`never seen: ${what}`)), PATIENCE_MS);
@@ -33,11 +39,13 @@ async function until(what, emitters, look) {
         }
     };
     for (const [emitter, event] of emitters) emitter.on(event, again);
+    const nowAndThen = setInterval(again, 500);
     again();
     try {
         return await promise;
     } finally {
         clearTimeout(tooLate);
+        clearInterval(nowAndThen);
         for (const [emitter, event] of emitters) emitter.off(event, again);
     }
 }
@@ -168,6 +176,44 @@ async function backUp(alice, secretStorageKey) {
     saw("backed up");
 }
 
+// They compare emoji.
+async function verify(alice, bob, roomId) {
+    await bob.getCrypto().bootstrapCrossSigning({
+        authUploadDeviceSigningKeys: async (makeRequest) => makeRequest(null),
+    });
+    assert.equal(await alice.getCrypto().userHasCrossSigningKeys(bob.getUserId(), true), true);
+    const asked = new Promise((resolve) =>
+        bob.once(CryptoEvent.VerificationRequestReceived, resolve),
+    );
+    const ours = await alice.getCrypto().requestVerificationDM(bob.getUserId(), roomId);
+    const theirs = await asked;
+    await theirs.accept();
+    const changed = (request) => [[request, VerificationRequestEvent.Change]];
+    await until("accepted", changed(ours), () => ours.phase === VerificationPhase.Ready);
+    const started = until("started", changed(theirs), () => theirs.verifier);
+    const verifiers = [await ours.startVerification("m.sas.v1"), await started];
+    const shown = verifiers.map(
+        (verifier) => new Promise((resolve) => verifier.once(VerifierEvent.ShowSas, resolve)),
+    );
+    const verified = verifiers.map((verifier) => verifier.verify());
+    const [here, there] = await Promise.all(shown);
+    assert.deepEqual(here.sas.emoji, there.sas.emoji);
+    await Promise.all([here.confirm(), there.confirm()]);
+    await Promise.all(verified);
+    for (const [one, other] of [[alice, bob], [bob, alice]]) {
+        const changes = [
+            [one, CryptoEvent.UserTrustStatusChanged],
+            [one, CryptoEvent.DevicesUpdated],
+            [one, sdk.ClientEvent.Sync],
+        ];
+        await until("the other is verified", changes, async () => {
+            const status = await one.getCrypto().getUserVerificationStatus(other.getUserId());
+            return status.isCrossSigningVerified();
+        });
+    }
+    saw("verified by emoji");
+}
+
 async function restore(alice, bob, roomId, sent, secretStorageKey) {
     const tablet = await logIn(alice.getUserId(), secretStorageKey);
     const crypto = tablet.getCrypto();
@@ -211,6 +257,7 @@ try {
     const roomId = await openSecretRoom(alice, bob);
     const sent = await chat(alice, bob, roomId);
     await backUp(alice, secretStorageKey);
+    await verify(alice, bob, roomId);
     await restore(alice, bob, roomId, sent, secretStorageKey);
     saw("end");
 } catch (error) {

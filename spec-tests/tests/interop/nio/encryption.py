@@ -9,6 +9,7 @@ import json
 import sys
 
 import nio
+from nio.crypto.sas import SasState
 from nio.store import SqliteMemoryStore
 
 PASSWORD = "correct horse battery staple"
@@ -100,6 +101,36 @@ async def hear(client, room_id, event_id):
     raise AssertionError("never seen")
 
 
+async def verify(alice, bob):
+    """They compare emoji."""
+    device = alice.device_store[bob.user_id][bob.device_id]
+    good(await alice.start_key_verification(device), nio.ToDeviceResponse)
+    transaction = next(iter(alice.key_verifications))
+    for _ in range(ATTEMPTS):
+        await sync(bob, timeout=1000)
+        if transaction in bob.key_verifications:
+            break
+    good(await bob.accept_key_verification(transaction), nio.ToDeviceResponse)
+    both = [client.key_verifications[transaction] for client in (alice, bob)]
+
+    async def until(done):
+        for _ in range(ATTEMPTS):
+            for client in (alice, bob):
+                await sync(client, timeout=200)
+            if all(done(sas) for sas in both):
+                return
+        raise AssertionError([sas.state for sas in both])
+
+    await until(lambda sas: sas.state is SasState.key_received)
+    assert both[0].get_emoji() == both[1].get_emoji()
+    for client in (alice, bob):
+        good(await client.confirm_short_auth_string(transaction), nio.ToDeviceResponse)
+    await until(lambda sas: sas.verified)
+    for one, other in ((alice, bob), (bob, alice)):
+        assert one.device_store[other.user_id][other.device_id].verified
+    saw("verified by emoji")
+
+
 async def main(url):
     alice, bob = await register(url, "alice"), await register(url, "bob")
     clients = [alice, bob]
@@ -114,6 +145,7 @@ async def main(url):
         event_id = await say(bob, room_id, "another")
         assert (await hear(alice, room_id, event_id)).body == "another"
         saw("answered")
+        await verify(alice, bob)
 
         tablet = await log_in(url, bob.user_id)
         clients.append(tablet)
