@@ -25,10 +25,6 @@ impl Waiters {
         Waiting { waiters: self.clone(), user_id: user_id.to_owned(), notify }
     }
 
-    pub fn is_waiting(&self, user_id: &UserId) -> bool {
-        self.0.lock().contains_key(user_id)
-    }
-
     pub fn wake(&self, user_id: &UserId) {
         if let Some(notify) = self.0.lock().get(user_id) {
             notify.notify_waiters();

@@ -28,40 +28,7 @@ impl Direction {
     }
 }
 
-/// Part of a timeline.
-#[derive(Debug, Default)]
-pub struct Section {
-    /// Oldest first.
-    pub events: Vec<Arc<Event>>,
-    /// Older events of the range were left out.
-    pub limited: bool,
-}
-
 impl Rooms {
-    /// The newest `limit` events after `since` and up to `upto`.
-    pub async fn section(
-        &self,
-        room: &Room,
-        since: StreamPosition,
-        upto: StreamPosition,
-        limit: usize,
-    ) -> Result<Section, RoomError> {
-        let scan = Scan::prefix(&(room.number,))
-            .after(&(room.number, since.cast_signed()))
-            .before(&(room.number, upto.cast_signed() + 1))
-            .reverse()
-            .limit(limit + 1);
-        let mut rows = self.store().scan(&tables::TIMELINE, scan).await?;
-        let limited = rows.len() > limit;
-        rows.truncate(limit);
-        rows.reverse();
-        let mut events = Vec::with_capacity(rows.len());
-        for (_, index) in rows {
-            events.push(self.event(room, index).await?);
-        }
-        Ok(Section { events, limited })
-    }
-
     /// Up to `limit` places of the timeline beside `from`, nearest first, `from` itself left out.
     pub async fn timeline(
         &self,

@@ -7,15 +7,15 @@ use kith_store::{
     tables::{EventIndex, MemberRow, RoomHead, RoomNumber},
 };
 use ruma::{
-    UInt, api::client::sync::sync_events::UnreadNotificationsCount,
-    events::room::member::MembershipState,
+    UInt,
+    api::client::sync::sync_events::UnreadNotificationsCount,
+    events::{TimelineEventType, room::member::MembershipState},
 };
 
 use super::{
     Asked, SlidingAnswer,
     answer::RoomAnswer,
     connection::{Connection, Received, SentRoom, Shown},
-    required_state::MEMBER,
     rules::Matched,
 };
 use crate::{
@@ -249,5 +249,5 @@ pub(super) fn unread_counts(unread: Count) -> UnreadNotificationsCount {
 
 /// Whether this is a member event, and of whom.
 pub(super) fn member_of(event: &Event) -> Option<&str> {
-    (event.kind.to_string() == MEMBER).then_some(event.state_key.as_deref()).flatten()
+    (event.kind == TimelineEventType::RoomMember).then_some(event.state_key.as_deref()).flatten()
 }
