@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     account_data::{AccountData, GLOBAL, UserData},
-    glob,
+    glob::Patterns,
     room::{Room, RoomError, Rooms, visibility::membership_of},
     team::Team,
 };
@@ -160,7 +160,8 @@ impl Config {
             (&self.blocked_servers, server, Verdict::Block),
         ];
         for (patterns, text, verdict) in lists {
-            if self.enabled && patterns.iter().any(|pattern| glob::matches(pattern, text)) {
+            let patterns = patterns.iter().map(String::as_str);
+            if self.enabled && Patterns::new(patterns).match_any(text) {
                 return verdict;
             }
         }

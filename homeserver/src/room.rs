@@ -26,6 +26,7 @@ mod redact;
 pub mod related;
 pub mod relations;
 pub mod send;
+pub mod server_acl;
 pub mod space;
 mod state;
 mod summary;
@@ -53,7 +54,7 @@ use ruma::{EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::Room
 pub use self::persist::{RoomWriter, SendError};
 use self::{
     directory::Listings, erasure::Erased, event::Event, in_flight::InFlight, members::Members,
-    persist::WriterState, relations::RelationMemory, space::Walks,
+    persist::WriterState, relations::RelationMemory, server_acl::ServerAcls, space::Walks,
 };
 use crate::team::Team;
 
@@ -80,6 +81,7 @@ struct Inner {
     relations: RelationMemory,
     walks: Walks,
     erased: Erased,
+    server_acls: ServerAcls,
 }
 
 /// How many rooms may stay in memory before those that nobody uses are dropped.
@@ -160,6 +162,7 @@ impl Rooms {
             relations: RelationMemory::default(),
             walks: Walks::default(),
             erased,
+            server_acls: ServerAcls::default(),
         })))
     }
 
@@ -185,6 +188,10 @@ impl Rooms {
 
     fn walks(&self) -> &Walks {
         &self.0.walks
+    }
+
+    fn server_acls(&self) -> &ServerAcls {
+        &self.0.server_acls
     }
 
     fn relations(&self) -> &RelationMemory {
