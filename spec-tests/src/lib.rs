@@ -8,22 +8,29 @@ pub mod record;
 pub mod report;
 
 mod answer;
-mod gateway;
+mod certificates;
 mod crypto;
+mod gateway;
 mod path;
 mod process;
 mod proxy;
+mod remote;
 mod server;
 mod sliding;
 mod sync;
 mod user;
 
 pub use answer::Answer;
+pub use certificates::{ServerCertificate, certificate_authority, free_port};
 pub use crypto::{CrossSigningKeys, DeviceKeys, SigningKey, random_key};
 pub use gateway::{PushGateway, Reply};
 pub use path::encode;
 pub use process::KithProcess;
 pub use proxy::{Passed, RecordingProxy};
+pub use remote::{
+    Asked, RemoteRoom, RemoteServer, Reply as RemoteReply, Signing, State as RemoteState,
+    event_id as pdu_event_id, new_key,
+};
 pub use server::{ReachedServer, TestServer};
 pub use sliding::{Slide, SlidingSync};
 pub use sync::{Events, Sync, SyncRequest};

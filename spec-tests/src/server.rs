@@ -8,14 +8,20 @@ use std::{
 
 use kith_homeserver::{
     app::App,
-    config::{Config, EngineKind, Listener, OpenRegistration, PasswordHash, Serves},
-    server::{RunningServer, Server},
+    config::{Config, EngineKind, Listener, OpenRegistration, PasswordHash, Serves, Tls},
+    listen::ListenError,
+    server::{RunningServer, Server, StartError},
 };
 use parking_lot::RwLock;
 use ruma::server_name;
 use tempfile::TempDir;
 
-use crate::{RecordingProxy, TestUser, record, user::Connection};
+use crate::{
+    RecordingProxy, TestUser,
+    certificates::{ServerCertificate, certificate_authority, free_port},
+    record,
+    user::Connection,
+};
 
 /// A server on a free port of this machine: anybody may register, nothing is rate-limited, password
 /// hashes are cheap. It is gone, with its data, when it is dropped.
@@ -49,6 +55,13 @@ impl TestServer {
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         install_crypto_provider();
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let mut config = Self::config(&folder);
+        change(&mut config);
+        let running = Server::start(config.clone()).await.expect("the server starts");
+        Self::running(running, config, folder)
+    }
+
+    fn config(folder: &TempDir) -> Config {
         let mut config = Config {
             server_name: server_name!("kith.test").to_owned(),
             data_dir: folder.path().join("data"),
@@ -64,10 +77,36 @@ impl TestServer {
         config.storage.engine = EngineKind::Memory;
         config.registration.open = OpenRegistration::Anyone;
         config.rate_limits.enabled = false;
-        change(&mut config);
-        let running = Server::start(config.clone()).await.expect("the server starts");
+        config
+    }
+
+    fn running(running: RunningServer, config: Config, folder: TempDir) -> Self {
         let reached = ReachedServer::at(running.addresses[0]);
         Self { running: Some(running), config, reached, _folder: folder }
+    }
+
+    /// A server that others reach and that reaches others of this machine: its server name is
+    /// `127.0.0.1:PORT`, where it answers with TLS. It trusts [`crate::RemoteServer`]s and others of its
+    /// kind. Users talk to it over plain HTTP as always.
+    pub async fn federating() -> Self {
+        Self::federating_with(|_| ()).await
+    }
+
+    /// With a configuration of one's own; `change` sees the server name. It may be called again, with
+    /// another port, if the first was taken meanwhile.
+    pub async fn federating_with(change: impl Fn(&mut Config)) -> Self {
+        install_crypto_provider();
+        loop {
+            let folder = tempfile::tempdir().expect("a temporary folder can be made");
+            let mut config = Self::config(&folder);
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+            federate(&mut config, address, folder.path());
+            change(&mut config);
+            match Server::start(config.clone()).await {
+                Err(StartError::Listen(ListenError::Bind { .. })) => {}
+                started => return Self::running(started.expect("it starts"), config, folder),
+            }
+        }
     }
 
     /// Stops the server and starts it again on the same data. Users remain usable.
@@ -172,8 +211,30 @@ impl ReachedServer {
     }
 }
 
+/// What a configuration needs for federation on this machine.
+fn federate(config: &mut Config, address: SocketAddr, folder: &Path) {
+    let certificate = ServerCertificate::for_address(address.ip());
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("the temporary folder can be written to");
+        path
+    };
+    config.server_name = address.to_string().try_into().expect("an address with a port");
+    config.listeners.push(Listener {
+        address,
+        tls: Some(Tls {
+            certificate: write("certificate.pem", &certificate.certificate),
+            key: write("key.pem", &certificate.key),
+        }),
+        serves: vec![Serves::Client, Serves::Federation],
+        optional: false,
+    });
+    config.outgoing.certificate_authorities = vec![write("ca.pem", &certificate_authority())];
+    config.outgoing.allowed_ranges = vec!["127.0.0.0/8".parse().expect("a network")];
+}
+
 /// HTTP clients want one even if all that they do is plain.
-fn install_crypto_provider() {
+pub(crate) fn install_crypto_provider() {
     // Fails if another test of this process was first: there is one then.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

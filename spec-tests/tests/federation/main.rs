@@ -1,0 +1,3 @@
+//! The server-server API, file by file as in ruma, as another server meets it.
+
+mod discovery;
