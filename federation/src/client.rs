@@ -7,12 +7,14 @@ use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::redirect::{Attempt, Policy};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 use url::Url;
 
-use crate::guard::{AddressGuard, Denied, GuardedResolver};
+use crate::{
+    guard::{AddressGuard, Denied, GuardedResolver},
+    tls,
+};
 
+#[derive(Clone)]
 pub struct Options {
     pub guard: AddressGuard,
     /// PEM texts with certificate authorities to trust beside the system's.
@@ -73,12 +75,21 @@ pub enum RequestError {
 }
 
 impl Client {
-    #[expect(clippy::disallowed_methods, reason = "this is the guarded client")]
     pub fn new(options: Options) -> Result<Self, ClientError> {
-        let guard = Arc::new(options.guard);
+        let resolver = GuardedResolver::new(Arc::new(options.guard.clone()));
+        Self::with_resolver(&options, resolver)
+    }
+
+    /// Shares the resolver's memory.
+    #[expect(clippy::disallowed_methods, reason = "this is the guarded client")]
+    pub(crate) fn with_resolver(
+        options: &Options,
+        resolver: GuardedResolver,
+    ) -> Result<Self, ClientError> {
+        let guard = resolver.guard();
         let http = reqwest::Client::builder()
-            .use_preconfigured_tls(tls(&options.certificate_authorities)?)
-            .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(&guard))))
+            .use_preconfigured_tls(tls::config(&options.certificate_authorities)?)
+            .dns_resolver(Arc::new(resolver))
             // A proxy would connect for us to wherever it likes.
             .no_proxy()
             .redirect(redirects(Arc::clone(&guard), options.redirects))
@@ -161,27 +172,4 @@ fn failure(error: reqwest::Error) -> RequestError {
             None => return RequestError::Connection(cause.to_string()),
         }
     }
-}
-
-fn tls(certificate_authorities: &[Vec<u8>]) -> Result<ClientConfig, ClientError> {
-    let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(system.certs);
-    for text in certificate_authorities {
-        let wrong =
-            |error: &dyn std::fmt::Display| ClientError::CertificateAuthority(error.to_string());
-        let certificates: Vec<_> = CertificateDer::pem_slice_iter(text)
-            .collect::<Result<_, _>>()
-            .map_err(|error| wrong(&error))?;
-        if certificates.is_empty() {
-            return Err(wrong(&"no certificate in the file"));
-        }
-        for certificate in certificates {
-            roots.add(certificate).map_err(|error| wrong(&error))?;
-        }
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ClientError::Setup(error.into()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

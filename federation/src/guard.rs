@@ -19,6 +19,8 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use crate::connection::DEFAULT_PORT;
+
 /// The networks that are never connected to, and the exceptions.
 #[derive(Debug, Clone, Default)]
 pub struct AddressGuard {
@@ -84,24 +86,51 @@ impl GuardedResolver {
         Self { resolver: Arc::new(builder.build()), guard }
     }
 
-    async fn permitted(self, name: String) -> Result<Addrs, Box<dyn Error + Send + Sync>> {
-        let resolved = self.resolver.lookup_ip(name.as_str()).await?;
+    pub(crate) fn guard(&self) -> Arc<AddressGuard> {
+        Arc::clone(&self.guard)
+    }
+
+    /// The host's permitted addresses. Their port 0 stands for the port of the URL.
+    pub(crate) async fn addresses(
+        &self,
+        host: &str,
+    ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+        self.addresses_with_port(host, 0).await
+    }
+
+    /// The permitted addresses and ports of the Matrix server for a name without a port.
+    pub(crate) async fn services(
+        &self,
+        host: &str,
+    ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+        self.addresses_with_port(host, DEFAULT_PORT).await
+    }
+
+    async fn addresses_with_port(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+        let resolved = self.resolver.lookup_ip(host).await?;
         let permitted: Vec<SocketAddr> = resolved
             .iter()
             .filter(|address| self.guard.permits(*address))
-            // Port 0 stands for the port of the URL.
-            .map(|address| SocketAddr::new(address, 0))
+            .map(|address| SocketAddr::new(address, port))
             .collect();
         if permitted.is_empty() {
-            return Err(Box::new(Denied(name)));
+            return Err(Box::new(Denied(host.to_owned())));
         }
-        Ok(Box::new(permitted.into_iter()))
+        Ok(permitted)
     }
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(self.clone().permitted(name.as_str().to_owned()))
+        let resolver = self.clone();
+        Box::pin(async move {
+            let addresses = resolver.addresses(name.as_str()).await?;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
     }
 }
 

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use kith_federation::client::Client;
+use kith_federation::{
+    client::Client,
+    key_ring::KeyRing,
+    remotes::{Network, Remotes},
+};
 use kith_media_store::MediaStore;
 use kith_store::Store;
 use ruma::{OwnedServerName, UserId};
@@ -15,6 +19,7 @@ use crate::{
     device_memory::DeviceLocks,
     devices::Sessions,
     ephemeral::Serials,
+    federation_store,
     invites::Invites,
     key_backup::KeyBackups,
     keys::Keys,
@@ -45,6 +50,8 @@ use crate::{
 pub struct App {
     pub team: Team,
     pub store: Store,
+    pub remotes: Remotes,
+    pub key_ring: KeyRing,
     pub rate_limits: RateLimiter,
     pub users: Users,
     pub profiles: Profiles,
@@ -79,10 +86,12 @@ impl App {
         config: Arc<Config>,
         store: Store,
         client: Client,
+        network: Network,
         stopping: CancellationToken,
     ) -> Result<Self, TeamError> {
         let team = Team::open(server_name, config, &store, stopping).await?;
         let rate_limits = RateLimiter::new(team.config().rate_limits.clone());
+        let (remotes, key_ring) = federation_store::wire(&team, network, store.clone());
         let users = Users::new(team.clone(), store.clone());
         let profiles = Profiles::new(store.clone());
         let directory = Directory::new(team.clone(), store.clone());
@@ -96,7 +105,8 @@ impl App {
         let account_data = AccountData::new(store.clone());
         let folder = team.config().data_dir.join("media").join(store.team().to_string());
         let media = Media::new(team.clone(), MediaStore::folder(&folder)?);
-        let rooms = Rooms::open(team.clone(), store.clone()).await?;
+        let rooms =
+            Rooms::open(team.clone(), store.clone(), remotes.clone(), key_ring.clone()).await?;
         let (serials, waiters) = (Serials::default(), Waiters::default());
         let invites = Invites::new(team.clone(), account_data.clone());
         let reports = Reports::new(store.clone());
@@ -147,6 +157,8 @@ impl App {
         Ok(Self {
             team,
             store: store.clone(),
+            remotes,
+            key_ring,
             rate_limits,
             users,
             profiles,

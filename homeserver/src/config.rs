@@ -6,7 +6,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
-use ruma::{OwnedServerName, OwnedUserId, RoomVersionId};
+use ruma::{OwnedServerName, OwnedUserId, RoomVersionId, ServerName};
 use serde::Deserialize;
 use url::Url;
 
@@ -49,6 +49,7 @@ pub struct Config {
     pub rate_limits: RateLimits,
     pub limits: Limits,
     pub outgoing: Outgoing,
+    pub federation: Federation,
     pub presence: Presence,
     pub support: Support,
     pub log: Log,
@@ -68,6 +69,9 @@ pub struct Team {
     /// As [`Config::public_base_url`].
     #[serde(default)]
     pub public_base_url: Option<Url>,
+    /// Instead of `federation.policy`.
+    #[serde(default)]
+    pub federation_policy: Option<FederationPolicy>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -185,6 +189,27 @@ pub struct Outgoing {
     pub allowed_ranges: Vec<IpNet>,
 }
 
+/// How the teams deal with other servers.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Federation {
+    /// For every team that has none of its own.
+    pub policy: FederationPolicy,
+    /// Servers that are asked for the signing keys of servers that do not answer any more.
+    pub trusted_key_servers: Vec<OwnedServerName>,
+}
+
+/// With which servers a team speaks, in both directions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FederationPolicy {
+    #[default]
+    Open,
+    Closed,
+    /// Only with these.
+    Allow(Vec<OwnedServerName>),
+}
+
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Presence {
@@ -275,11 +300,19 @@ impl Config {
         let first = Team {
             server_name: self.server_name.clone(),
             public_base_url: self.public_base_url.clone(),
+            federation_policy: None,
         };
         std::iter::once(&first)
             .chain(&self.additional_teams)
             .map(|team| Team { public_base_url: Some(self.base_url(team)), ..team.clone() })
             .collect()
+    }
+
+    /// With which servers the team of this name speaks.
+    pub fn federation_policy(&self, server_name: &ServerName) -> &FederationPolicy {
+        let team = self.additional_teams.iter().find(|team| team.server_name == server_name);
+        let own = team.and_then(|team| team.federation_policy.as_ref());
+        own.unwrap_or(&self.federation.policy)
     }
 
     fn base_url(&self, team: &Team) -> Url {

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod outgoing;
 pub mod team;
+pub mod federation_store;
 pub mod locks;
 pub mod random;
 pub mod cache;

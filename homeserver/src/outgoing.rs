@@ -5,6 +5,7 @@ use std::{io, path::PathBuf};
 use kith_federation::{
     client::{Client, ClientError, Options},
     guard::AddressGuard,
+    remotes::Network,
 };
 
 use crate::config::Outgoing;
@@ -19,6 +20,15 @@ pub enum OutgoingError {
 
 /// Reads the certificate authorities' files. Make one client and clone it: clones share connections.
 pub fn client(config: &Outgoing) -> Result<Client, OutgoingError> {
+    Ok(Client::new(options(config)?)?)
+}
+
+/// The way to other servers, with the same guard and certificate authorities.
+pub fn network(config: &Outgoing) -> Result<Network, OutgoingError> {
+    Ok(Network::new(options(config)?)?)
+}
+
+fn options(config: &Outgoing) -> Result<Options, OutgoingError> {
     let mut certificate_authorities = Vec::new();
     for path in &config.certificate_authorities {
         let text = std::fs::read(path);
@@ -26,7 +36,7 @@ pub fn client(config: &Outgoing) -> Result<Client, OutgoingError> {
             .push(text.map_err(|error| OutgoingError::Unreadable { path: path.clone(), error })?);
     }
     let guard = guard(config);
-    Ok(Client::new(Options { guard, certificate_authorities, ..Options::default() })?)
+    Ok(Options { guard, certificate_authorities, ..Options::default() })
 }
 
 /// Which addresses the client connects to.

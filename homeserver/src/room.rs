@@ -43,6 +43,7 @@ use std::{
     },
 };
 
+use kith_federation::{key_ring::KeyRing, remotes::Remotes};
 use kith_store::{
     Json, Scan, Snapshots, Store,
     tables::{self, EventIndex, RoomHead, RoomNumber, RoomRow},
@@ -65,6 +66,8 @@ pub struct Rooms(Arc<Inner>);
 struct Inner {
     team: Team,
     store: Store,
+    remotes: Remotes,
+    key_ring: KeyRing,
     snapshots: Snapshots,
     members: Members,
     /// Rooms in use. Never two values for one room: a room leaves the map only when nobody else
@@ -134,7 +137,12 @@ pub enum RoomError {
 }
 
 impl Rooms {
-    pub async fn open(team: Team, store: Store) -> Result<Self, kith_store::Error> {
+    pub async fn open(
+        team: Team,
+        store: Store,
+        remotes: Remotes,
+        key_ring: KeyRing,
+    ) -> Result<Self, kith_store::Error> {
         let newest = store.scan(&tables::ROOMS, Scan::all().reverse().limit(1)).await?;
         let next_room = newest.first().map_or(1, |(number, _)| number + 1);
         let erased = Erased::load(&store).await?;
@@ -150,6 +158,8 @@ impl Rooms {
             members: Members::new(store.clone()),
             team,
             store,
+            remotes,
+            key_ring,
             snapshots,
             open: RwLock::default(),
             by_number: RwLock::default(),
@@ -172,6 +182,16 @@ impl Rooms {
 
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// Requests to other servers.
+    pub fn remotes(&self) -> &Remotes {
+        &self.0.remotes
+    }
+
+    /// Checks what other servers signed.
+    pub fn key_ring(&self) -> &KeyRing {
+        &self.0.key_ring
     }
 
     pub fn snapshots(&self) -> &Snapshots {

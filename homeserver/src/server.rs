@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header};
-use kith_federation::client::Client;
+use kith_federation::{client::Client, remotes::Network};
 use kith_store::{Batch, Database, engine, tables};
 use ruma::OwnedServerName;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -102,11 +102,13 @@ impl Server {
         let database = Database::open(engine)?;
         // One for all: clones share their connections.
         let client = outgoing::client(&config.outgoing)?;
+        let network = outgoing::network(&config.outgoing)?;
         let mut teams = HashMap::new();
         let mut default = None;
         for team in config.teams() {
             let name = &team.server_name;
-            let app = Arc::new(open_team(&database, &config, name, &client, stopping).await?);
+            let app =
+                Arc::new(open_team(&database, &config, name, (&client, &network), stopping).await?);
             app.spawn_tasks(tasks, stopping);
             default.get_or_insert_with(|| Arc::clone(&app));
             if let Some(host) = team.public_base_url.as_ref().and_then(|url| url.host_str()) {
@@ -169,7 +171,7 @@ async fn open_team(
     database: &Arc<Database>,
     config: &Arc<Config>,
     name: &OwnedServerName,
-    client: &Client,
+    (client, network): (&Client, &Network),
     stopping: &CancellationToken,
 ) -> Result<App, StartError> {
     let system = database.team(0).await?;
@@ -187,7 +189,7 @@ async fn open_team(
     };
     let store = database.team(number).await?;
     let (config, client, stopping) = (Arc::clone(config), client.clone(), stopping.clone());
-    Ok(App::open(name.clone(), config, store, client, stopping).await?)
+    Ok(App::open(name.clone(), config, store, client, network.clone(), stopping).await?)
 }
 
 async fn serve(bound: Bound, router: Router, stopping: CancellationToken, stop_wait: Duration) {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kith_federation::signing_key::{MalformedKey, SigningKey};
+use kith_federation::{
+    remotes::Policy,
+    signing_key::{MalformedKey, SigningKey},
+};
 use kith_store::{Batch, Store, tables};
 use ruma::{
     CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName, UserId,
@@ -12,7 +15,7 @@ use ruma::{
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::config::Config;
+use crate::config::{Config, FederationPolicy};
 
 /// What every part of a team's [`App`](crate::app::App) may know. Cheap to clone.
 #[derive(Clone)]
@@ -20,7 +23,7 @@ pub struct Team(Arc<Inner>);
 
 struct Inner {
     server_name: OwnedServerName,
-    signing_key: SigningKey,
+    signing_key: Arc<SigningKey>,
     snapshot_key: [u8; 32],
     config: Arc<Config>,
     stopping: CancellationToken,
@@ -44,7 +47,7 @@ impl Team {
         store: &Store,
         stopping: CancellationToken,
     ) -> Result<Self, TeamError> {
-        let signing_key = signing_key(store).await?;
+        let signing_key = Arc::new(signing_key(store).await?);
         let snapshot_key = secret(store, "snapshot_key").await?;
         Ok(Self(Arc::new(Inner { server_name, signing_key, snapshot_key, config, stopping })))
     }
@@ -55,6 +58,11 @@ impl Team {
 
     pub fn signing_key(&self) -> &Ed25519KeyPair {
         self.0.signing_key.pair()
+    }
+
+    /// The same with its name, for those who publish it or keep it.
+    pub fn shared_signing_key(&self) -> Arc<SigningKey> {
+        Arc::clone(&self.0.signing_key)
     }
 
     pub fn snapshot_key(&self) -> [u8; 32] {
@@ -72,6 +80,15 @@ impl Team {
         team.and_then(|team| team.public_base_url).unwrap_or_else(|| {
             Url::parse(&format!("https://{name}")).expect("a server name is a host and a port")
         })
+    }
+
+    /// With which servers this team speaks.
+    pub fn federation_policy(&self) -> Policy {
+        match self.0.config.federation_policy(&self.0.server_name) {
+            FederationPolicy::Open => Policy::Open,
+            FederationPolicy::Closed => Policy::Closed,
+            FederationPolicy::Allow(servers) => Policy::Allow(servers.clone()),
+        }
     }
 
     /// The key with which this team signs, to be published.

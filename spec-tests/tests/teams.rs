@@ -12,7 +12,11 @@ const SECOND: &str = "other.test";
 async fn two_teams() -> TestServer {
     TestServer::with(|config| {
         let server_name = server_name!("other.test").to_owned();
-        config.additional_teams.push(Team { server_name, public_base_url: None });
+        config.additional_teams.push(Team {
+            server_name,
+            public_base_url: None,
+            federation_policy: None,
+        });
     })
     .await
 }

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use ruma::{RoomVersionId, owned_server_name};
 
 use super::{
-    Cache, Config, EngineKind, Limits, Listener, Log, Metrics, OpenRegistration, Outgoing,
-    PasswordHash, Presence, RateLimits, Registration, Serves, Sessions, Storage, Support,
+    Cache, Config, EngineKind, Federation, Limits, Listener, Log, Metrics, OpenRegistration,
+    Outgoing, PasswordHash, Presence, RateLimits, Registration, Serves, Sessions, Storage, Support,
 };
 
 const KIB: u64 = 1024;
@@ -73,6 +73,7 @@ impl Default for Config {
             rate_limits: RateLimits::default(),
             limits: Limits::default(),
             outgoing: Outgoing::default(),
+            federation: Federation::default(),
             presence: Presence::default(),
             support: Support::default(),
             log: Log::default(),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use ruma::RoomVersionId;
 use url::Url;
 
-use super::{Config, ConfigError, OpenRegistration, RateLimit, Serves};
+use super::{Config, ConfigError, FederationPolicy, OpenRegistration, RateLimit, Serves};
 
 /// The versions in which this server can create a room.
 pub const ROOM_VERSIONS: [RoomVersionId; 7] = [
@@ -25,6 +25,7 @@ impl Config {
         self.check_teams(&mut problems);
         self.check_listeners(&mut problems);
         self.check_registration(&mut problems);
+        self.check_federation(&mut problems);
         self.check_numbers(&mut problems);
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }
@@ -129,6 +130,35 @@ impl Config {
             if contact.matrix_id.is_none() && contact.email.is_none() {
                 problems
                     .push("support.contacts: each needs a matrix_id, an email or both".to_owned());
+            }
+        }
+    }
+
+    fn check_federation(&self, problems: &mut Vec<String>) {
+        let teams = self.additional_teams.iter();
+        let own = teams.filter_map(|team| {
+            let place = format!("federation_policy of {}", team.server_name);
+            Some((place, team.federation_policy.as_ref()?))
+        });
+        let general = ("federation.policy".to_owned(), &self.federation.policy);
+        for (place, policy) in std::iter::once(general).chain(own) {
+            let FederationPolicy::Allow(servers) = policy else { continue };
+            if servers.is_empty() {
+                problems.push(format!(
+                    "{place}: the list is empty; write \"closed\" to speak with no other server"
+                ));
+            }
+            for server in servers {
+                if server.as_str().contains(|c: char| c.is_ascii_uppercase()) {
+                    problems.push(format!("{place}: write {server} in lower case"));
+                }
+            }
+        }
+        for server in &self.federation.trusted_key_servers {
+            if self.teams().iter().any(|team| team.server_name == *server) {
+                problems.push(format!(
+                    "federation.trusted_key_servers: {server} is this server itself"
+                ));
             }
         }
     }

@@ -2,11 +2,13 @@
 //! can still be read.
 //!
 //! `0x01–0x0f` the database and its log, `0x20–0x3f` rooms, `0x40–0x5f` users and devices,
-//! `0x60–0x6f` account data, receipts and filters, `0x70–0x77` pushers.
+//! `0x60–0x6f` account data, receipts and filters, `0x70–0x77` pushers, `0x80–0x9f` other
+//! servers.
 
 mod accounts;
 mod push;
 mod encryption;
+mod federation;
 mod key_backup;
 mod reports;
 mod rooms;
@@ -15,6 +17,7 @@ mod threads;
 
 pub use accounts::*;
 pub use encryption::*;
+pub use federation::*;
 pub use key_backup::*;
 pub use push::*;
 pub use reports::*;
@@ -85,6 +88,8 @@ pub const ALL: &[&dyn AnyTable] = &[
     &PUSHERS_BY_KEY,
     &PUSH_QUEUE,
     &PUSH_CURSOR,
+    // federation.rs
+    &SERVER_KEYS,
 ];
 
 #[cfg(test)]

@@ -21,7 +21,10 @@ use super::super::{
     draft::{Draft, raw},
     event::Event,
 };
-use crate::{account_data::IgnoredUsers, config::Config, team::Team, users::Requester};
+use crate::{
+    account_data::IgnoredUsers, config::Config, federation_store, outgoing, team::Team,
+    users::Requester,
+};
 
 /// An engine that counts how often it is asked for rows.
 #[derive(Default)]
@@ -67,7 +70,10 @@ impl Server {
         let config = Arc::new(Config::default());
         let name = owned_server_name!("kith.test");
         let team = Team::open(name, config, &store, CancellationToken::new()).await;
-        let rooms = Rooms::open(team.expect("a key is made"), store).await;
+        let team = team.expect("a key is made");
+        let network = outgoing::network(&team.config().outgoing).expect("no file is read");
+        let (remotes, key_ring) = federation_store::wire(&team, network, store.clone());
+        let rooms = Rooms::open(team, store, remotes, key_ring).await;
         let rooms = rooms.expect("the store works");
         // Whoever syncs is known.
         rooms.members().of_user(&self.alice).await.expect("the store works");

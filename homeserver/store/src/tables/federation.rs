@@ -1,0 +1,31 @@
+//! What other servers publish about themselves.
+
+use std::collections::BTreeMap;
+
+use ruma::{CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedServerName};
+use serde::{Deserialize, Serialize};
+
+use crate::{Json, Table};
+
+/// The signing keys of other servers.
+/// - Key: the server name. Written by `federation_store`.
+pub const SERVER_KEYS: Table<OwnedServerName, Json<ServerKeysRow>> =
+    Table::new(0x80, "server_keys");
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerKeysRow {
+    /// By key ID: `ed25519:abc`.
+    pub keys: BTreeMap<String, ServerKeyRow>,
+    /// The newest document as the server signed it; at most 64 KiB.
+    pub document: CanonicalJsonObject,
+    /// When it was fetched.
+    pub fetched: MilliSecondsSinceUnixEpoch,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerKeyRow {
+    /// Unpadded base64.
+    pub key: String,
+    /// The last moment at which the server signs or signed with it.
+    pub valid_until: MilliSecondsSinceUnixEpoch,
+}
