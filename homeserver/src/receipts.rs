@@ -82,7 +82,7 @@ impl Receipts {
         let mut row = ReceiptsRow::clone(&*self.get(room.number, user_id).await?);
         let threads = row.receipts.entry(kind.as_str().to_owned()).or_default();
         let thread = thread.as_str().unwrap_or_default().to_owned();
-        let event_position = event.position().cast_signed();
+        let event_position = event.position();
         if threads.get(&thread).is_some_and(|known| known.event_position >= event_position) {
             return Ok(());
         }

@@ -6,7 +6,9 @@
 pub mod access;
 pub mod aggregations;
 pub mod alias;
+mod auth_chain;
 pub mod authorise;
+mod backfill;
 pub mod client_event;
 pub mod create;
 pub mod directory;
@@ -14,17 +16,21 @@ pub mod draft;
 mod erasure;
 pub mod event;
 pub mod event_filter;
+mod fetch_missing;
 pub mod history;
 mod in_flight;
 mod index;
 pub mod members;
 pub mod membership;
 mod moment;
+pub mod pdu;
 mod persist;
 pub mod power;
+pub mod receive;
 mod redact;
 pub mod related;
 pub mod relations;
+mod resolve;
 pub mod send;
 pub mod server_acl;
 pub mod space;
@@ -46,13 +52,13 @@ use std::{
 use kith_federation::{key_ring::KeyRing, remotes::Remotes};
 use kith_store::{
     Json, Scan, Snapshots, Store,
-    tables::{self, EventIndex, RoomHead, RoomNumber, RoomRow},
+    tables::{self, EventIndex, RoomHead, RoomNumber, RoomRow, Verdict},
 };
 use parking_lot::{Mutex, RwLock};
 use quick_cache::{Weighter, sync::Cache};
 use ruma::{EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::RoomVersionRules};
 
-pub use self::persist::{RoomWriter, SendError};
+pub use self::persist::{Import, ImportError, ReceiveError, Received, RoomWriter, SendError};
 use self::{
     directory::Listings, erasure::Erased, event::Event, in_flight::InFlight, members::Members,
     persist::WriterState, relations::RelationMemory, server_acl::ServerAcls, space::Walks,
@@ -76,6 +82,7 @@ struct Inner {
     by_number: RwLock<HashMap<RoomNumber, OwnedRoomId>>,
     events: Cache<(RoomNumber, EventIndex), Arc<Event>, ByWeight>,
     state_keys: Cache<(RoomNumber, String, String), u32>,
+    auth_edges: Cache<(RoomNumber, EventIndex), Arc<[EventIndex]>>,
     next_room: AtomicU32,
     /// When the newest room was created, in milliseconds since the epoch.
     newest_room: AtomicU64,
@@ -91,6 +98,8 @@ struct Inner {
 const OPEN_ROOMS: usize = 20_000;
 /// How many state keys of all rooms are remembered.
 const STATE_KEYS: usize = 100_000;
+/// For how many events of all rooms it is remembered which are their auth events.
+const AUTH_EDGES: usize = 100_000;
 
 #[derive(Clone)]
 struct ByWeight;
@@ -117,9 +126,33 @@ pub struct Room {
     /// Counts the commits that changed a relation: what was read before one of them is not remembered.
     relation_changes: Mutex<u64>,
     state_names: RwLock<Option<Arc<state::StateNames>>>,
+    /// Held by whoever fetches history from before this server came.
+    backfilling: tokio::sync::Mutex<()>,
 }
 
 impl Room {
+    fn new(
+        number: RoomNumber,
+        room_id: OwnedRoomId,
+        version: RoomVersionId,
+        rules: RoomVersionRules,
+        head: RoomHead,
+    ) -> Self {
+        Self {
+            number,
+            room_id,
+            version,
+            rules,
+            head: RwLock::new(Arc::new(head)),
+            writer: Arc::default(),
+            local_joined: RwLock::default(),
+            power_levels: RwLock::default(),
+            relation_changes: Mutex::default(),
+            state_names: RwLock::default(),
+            backfilling: tokio::sync::Mutex::default(),
+        }
+    }
+
     /// Where the room stands: its current state, counts and forward extremities.
     pub fn head(&self) -> Arc<RoomHead> {
         Arc::clone(&self.head.read())
@@ -132,6 +165,8 @@ pub enum RoomError {
     UnknownVersion(OwnedRoomId, RoomVersionId),
     #[error("event {1} of room {0} cannot be read: {2}")]
     UnreadableEvent(OwnedRoomId, EventIndex, String),
+    #[error("the states of room {0} cannot be resolved: {1}")]
+    Unresolvable(OwnedRoomId, String),
     #[error(transparent)]
     Store(#[from] kith_store::Error),
 }
@@ -165,6 +200,7 @@ impl Rooms {
             by_number: RwLock::default(),
             events,
             state_keys: crate::cache::of_at_most(STATE_KEYS),
+            auth_edges: crate::cache::of_at_most(AUTH_EDGES),
             next_room: AtomicU32::new(next_room),
             newest_room: AtomicU64::new(0),
             transactions_in_flight: InFlight::default(),
@@ -258,6 +294,16 @@ impl Rooms {
         }
     }
 
+    /// A room that is not there before [`Self::new_room_writer`] has committed.
+    fn new_room(
+        &self,
+        room_id: OwnedRoomId,
+        version: RoomVersionId,
+        rules: RoomVersionRules,
+    ) -> Arc<Room> {
+        Arc::new(Room::new(self.new_number(), room_id, version, rules, RoomHead::default()))
+    }
+
     /// Puts a room among those in use, unless it is there.
     fn keep(
         &self,
@@ -274,18 +320,7 @@ impl Rooms {
             open.retain(|_, room| Arc::strong_count(room) > 1);
         }
         let room = open.entry(row.room_id.clone()).or_insert_with(|| {
-            Arc::new(Room {
-                number,
-                room_id: row.room_id.clone(),
-                version: row.version,
-                rules,
-                head: RwLock::new(Arc::new(head)),
-                writer: Arc::default(),
-                local_joined: RwLock::default(),
-                power_levels: RwLock::default(),
-                relation_changes: Mutex::default(),
-                state_names: RwLock::default(),
-            })
+            Arc::new(Room::new(number, row.room_id.clone(), row.version, rules, head))
         });
         let room = Arc::clone(room);
         drop(open);
@@ -328,8 +363,19 @@ impl Rooms {
         Ok(Arc::new(event))
     }
 
-    /// An event of this room by its ID; `None` if it is not in *this* room.
+    /// An event of this room's timeline by its ID; `None` if it is not in *this* room.
     pub async fn event_by_id(
+        &self,
+        room: &Room,
+        event_id: &EventId,
+    ) -> Result<Option<Arc<Event>>, RoomError> {
+        let event = self.stored_event(room, event_id).await?;
+        Ok(event.filter(|event| event.standing.verdict == Verdict::Accepted))
+    }
+
+    /// As [`Self::event_by_id`], whatever this server thinks of the event: rejected events are among
+    /// these, and those of which it is not known where they belong. Nobody is shown them.
+    pub(super) async fn stored_event(
         &self,
         room: &Room,
         event_id: &EventId,

@@ -146,7 +146,7 @@ impl ThreadSubscriptions {
         };
         if let (Some(row), Some(cause)) = (before, cause)
             && row.state == Unsubscribed
-            && cause.position() <= row.position
+            && cause.position() <= row.position.cast_signed()
         {
             return Err(SubscriptionError::ConflictingUnsubscription);
         }

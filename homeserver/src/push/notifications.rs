@@ -142,7 +142,7 @@ impl Notifications {
         let actions = notifies.actions.to_vec();
         let joined = member.membership == MembershipState::Join;
         let upto = self.judge.rooms().store().stream().position();
-        let position = event.position();
+        let position = event.position().unsigned_abs();
         let read = joined && !self.unread.is_unread(&room, user_id, member, position, upto).await?;
         let membership = member.membership.clone();
         Ok(Some(Notification { room, event, actions, read, membership }))

@@ -198,7 +198,7 @@ impl Unread {
             && let Some(target) = self.judge.rooms().event_by_id(room, target).await?
             && target.standing.redacted_by.is_some()
         {
-            let position = target.position().cast_signed();
+            let position = target.position();
             unread.retain(|event| event.position != position);
         } else if event.sender == context.user_id {
             // A changed name or topic is no sign of having read.
@@ -211,7 +211,7 @@ impl Unread {
         if let Some(notifies) = self.judge.judge(attention, room, event, context).await? {
             let thread = self.thread_of(room, event).await?;
             unread.push(UnreadEvent {
-                position: event.position().cast_signed(),
+                position: event.position(),
                 thread,
                 highlight: notifies.highlight,
             });

@@ -71,7 +71,7 @@ impl Rooms {
     pub async fn readable_state(&self, readable: &Readable) -> Result<SnapshotId, RoomError> {
         match &readable.left {
             None => Ok(readable.room.head().snapshot),
-            Some(left) => self.state_after(&readable.room, left).await,
+            Some(left) => self.current_after(&readable.room, left).await,
         }
     }
 
@@ -84,7 +84,7 @@ impl Rooms {
         at: Option<TimelineToken>,
     ) -> Result<SnapshotId, ReadError> {
         let Some(at) = at else { return Ok(self.readable_state(readable).await?) };
-        let left = readable.left.as_ref().map(|left| left.position().cast_signed());
+        let left = readable.left.as_ref().map(|left| left.position());
         if left.is_some_and(|left| left <= at.0) {
             return Ok(self.readable_state(readable).await?);
         }
@@ -94,7 +94,7 @@ impl Rooms {
         if !self.visibility(&readable.room, user_id).await?.sees(&event).await? {
             return Err(ReadError::Hidden);
         }
-        Ok(self.state_after(&readable.room, &event).await?)
+        Ok(self.current_after(&readable.room, &event).await?)
     }
 
     /// Where paging through the room begins if the client does not say: at its end, or where the user
@@ -109,7 +109,7 @@ impl Rooms {
                 if direction == Direction::Backward
                     && !self.is_world_readable(&readable.room).await? =>
             {
-                Ok(TimelineToken(left.position().cast_signed()))
+                Ok(TimelineToken(left.position()))
             }
             _ => self.timeline_end(&readable.room, direction).await,
         }

@@ -192,7 +192,9 @@ impl Rooms {
         let member = self.members().get(room.number, viewer).await?;
         let was_there = member.is_some_and(|row| {
             row.membership == MembershipState::Join
-                && row.joined_at.is_some_and(|joined_at| joined_at <= before.position())
+                && row
+                    .joined_at
+                    .is_some_and(|joined_at| joined_at.cast_signed() <= before.position())
         });
         Ok(was_there || self.visibility(room, viewer).await?.sees(before).await?)
     }

@@ -4,11 +4,6 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use kith_store::{
-    Json,
-    tables::{self, RoomHead, RoomRow},
-};
-use parking_lot::{Mutex, RwLock};
 use ruma::{
     CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomAliasId, OwnedRoomId,
     OwnedUserId, RoomVersionId, UInt,
@@ -108,24 +103,8 @@ impl Rooms {
         }
         let rules = new.version.rules().ok_or_else(unsupported)?;
         let create = Create::build(self, &new, &rules)?;
-        let room = Arc::new(Room {
-            number: self.new_number(),
-            room_id: create.room_id.clone(),
-            version: new.version.clone(),
-            rules,
-            head: RwLock::new(Arc::new(RoomHead::default())),
-            writer: Arc::default(),
-            local_joined: RwLock::default(),
-            power_levels: RwLock::default(),
-            relation_changes: Mutex::default(),
-            state_names: RwLock::default(),
-        });
+        let room = self.new_room(create.room_id.clone(), new.version.clone(), rules);
         let mut writer = self.new_room_writer(&room).await;
-        let row = RoomRow { room_id: room.room_id.clone(), version: room.version.clone() };
-        writer.batch().expect(&tables::ROOMS, &room.number, None);
-        writer.batch().put(&tables::ROOMS, &room.number, &Json(row));
-        writer.batch().expect(&tables::ROOM_NUMBERS, &room.room_id, None);
-        writer.batch().put(&tables::ROOM_NUMBERS, &room.room_id, &room.number);
         let added = writer.append_create(create.draft, create.event_id, &create.pdu).await;
         added.map_err(invalid_state)?;
         self.first_events(&mut writer, &new).await?;

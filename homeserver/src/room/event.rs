@@ -2,14 +2,11 @@
 
 use std::sync::{
     Arc, LazyLock, OnceLock,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicI64, Ordering},
 };
 
 use bytes::{BufMut, Bytes};
-use kith_store::{
-    StreamPosition,
-    tables::{EventIndex, EventRow, SnapshotId, Verdict},
-};
+use kith_store::tables::{EventIndex, EventRow, SnapshotId, Verdict};
 use ruma::{
     CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedEventId, OwnedRoomId,
     OwnedTransactionId, OwnedUserId, RoomId, UserId, canonical_json::redact_in_place,
@@ -41,7 +38,7 @@ pub struct Event {
     pub sent_by: Option<SentBy>,
     /// What the content says in `m.relates_to`, in a form that the specification knows.
     relation: Option<Box<Relation>>,
-    position: AtomicU64,
+    position: AtomicI64,
     pub(super) client_json: OnceLock<Arc<str>>,
     /// The content in a form that push rules look things up in.
     content_value: OnceLock<Box<Value>>,
@@ -59,8 +56,12 @@ pub struct SentBy {
 pub struct Standing {
     pub index: EventIndex,
     pub verdict: Verdict,
-    /// The room's state before this event.
+    /// The room's state before this event, as the events before it in the graph make it; 0 for an
+    /// outlier, of which that is unknown.
     pub state_before: SnapshotId,
+    /// The room's own state when the event came, or after it, was another: see
+    /// [`kith_store::tables::STATES_APART`].
+    pub apart: bool,
     /// The redaction that was applied to this event.
     pub redacted_by: Option<EventIndex>,
 }
@@ -128,7 +129,7 @@ impl Event {
             standing,
             sent_by,
             relation,
-            position: AtomicU64::new(0),
+            position: AtomicI64::new(0),
             client_json: OnceLock::new(),
             content_value: OnceLock::new(),
         })
@@ -138,13 +139,14 @@ impl Event {
         self.standing.index
     }
 
-    /// Stream position at acceptance; 0 for an event that is in no timeline, or not yet.
-    pub fn position(&self) -> StreamPosition {
+    /// Its place in the timeline: the stream position at acceptance, or a negative number in history
+    /// that was fetched later; 0 for an event that is in no timeline, or not yet.
+    pub fn position(&self) -> i64 {
         self.position.load(Ordering::Acquire)
     }
 
     /// Called by the writer when the event is durable.
-    pub(super) fn set_position(&self, position: StreamPosition) {
+    pub(super) fn set_position(&self, position: i64) {
         self.position.store(position, Ordering::Release);
     }
 
@@ -217,6 +219,7 @@ impl Event {
     pub(super) fn to_row(&self) -> EventRow {
         EventRow {
             verdict: self.standing.verdict,
+            apart: self.standing.apart,
             position: self.position(),
             state_before: self.standing.state_before,
             redacted_by: self.standing.redacted_by,
@@ -234,6 +237,7 @@ impl Event {
         let standing = Standing {
             index,
             verdict: row.verdict,
+            apart: row.apart,
             state_before: row.state_before,
             redacted_by: row.redacted_by,
         };

@@ -91,7 +91,7 @@ impl Rooms {
     /// Up to `limit` events of a room that a user sees and a filter lets pass.
     pub async fn page(
         &self,
-        room: &Room,
+        room: &Arc<Room>,
         visibility: &mut Visibility<'_>,
         ask: Ask<'_>,
     ) -> Result<Page, RoomError> {
@@ -99,11 +99,15 @@ impl Rooms {
         if !event_filter::wants_room(ask.filter, &room.room_id) {
             return Ok(page);
         }
-        let mut looked_at = 0;
+        let (mut looked_at, mut fetched) = (0, false);
         while page.events.len() < ask.limit && looked_at < LOOKED_AT {
             let rows = (ask.limit - page.events.len()).clamp(20, ROWS);
             let rows = self.places(room, page.reached, ask.direction, rows).await?;
             if rows.is_empty() {
+                if ask.direction == Direction::Backward && !fetched && self.backfill(room).await? {
+                    fetched = true;
+                    continue;
+                }
                 return Ok(page);
             }
             for (position, index) in rows {
@@ -124,7 +128,10 @@ impl Rooms {
             }
         }
         let next = self.places(room, page.reached, ask.direction, 1).await?;
-        page.more = next.first().is_some_and(|(position, _)| !ask.is_past(*position));
+        page.more = match next.first() {
+            Some((position, _)) => !ask.is_past(*position),
+            None => ask.direction == Direction::Backward && self.has_more_history(room).await?,
+        };
         Ok(page)
     }
 

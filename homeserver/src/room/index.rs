@@ -98,9 +98,9 @@ pub(super) struct Related {
 }
 
 impl Related {
-    /// The relation of the event at this position.
-    pub(super) fn at(mut self, position: StreamPosition) -> Self {
-        self.child.position = position.cast_signed();
+    /// The relation of the event at this place of the timeline.
+    pub(super) fn at(mut self, position: i64) -> Self {
+        self.child.position = position;
         self
     }
 }
@@ -154,7 +154,7 @@ pub(super) async fn remove_relation(
     let parent = parent.index();
     batch.delete(&tables::RELATIONS, &(room.number, parent, event.index()));
     if event.thread_root().is_some() {
-        batch.delete(&tables::THREADS, &(room.number, event.position().cast_signed()));
+        batch.delete(&tables::THREADS, &(room.number, event.position()));
         // Under the room's lock nothing new is on its way: the reply that becomes the newest is known.
         rooms.store().settled().await?;
         if let Some(newest) = rooms.newest_reply(room, parent, Some(event.index())).await? {

@@ -8,19 +8,31 @@
 //! share a flush. A commit that changes state keeps the lock until it is durable, since the next event
 //! may read what it wrote.
 
+mod commit;
+mod foreign;
+mod import;
+
 use std::{collections::HashMap, sync::Arc};
 
 use kith_store::{
-    Batch, Change, StreamPosition, Submitted,
-    tables::{self, EventIndex, EventRow, MemberRow, RoomHead, Verdict},
+    Batch, Json,
+    tables::{
+        self, Awaits, EventIndex, EventRow, MemberRow, RoomHead, RoomRow, SnapshotId, StatesApart,
+        Verdict,
+    },
 };
 use ruma::{
-    CanonicalJsonObject, OwnedEventId, OwnedRoomAliasId, OwnedUserId,
+    CanonicalJsonObject, EventId, OwnedEventId, OwnedRoomAliasId, OwnedUserId,
     events::{StateEventType, TimelineEventType},
     state_res::auth_types_for_event,
 };
 use tokio::sync::OwnedMutexGuard;
 
+pub(super) use self::foreign::{Arrival, Gaps};
+pub use self::{
+    foreign::{ReceiveError, Received},
+    import::{Import, ImportError},
+};
 use super::{
     Room, RoomError, Rooms,
     authorise::{StateEvents, authorise},
@@ -33,7 +45,21 @@ use super::{
 #[derive(Clone)]
 pub(super) struct WriterState {
     head: RoomHead,
-    extremities: Vec<(OwnedEventId, u64)>,
+    /// The same forward extremities as in `head`, with what the next event says of them.
+    extremities: Vec<Extremity>,
+}
+
+#[derive(Clone)]
+struct Extremity {
+    index: EventIndex,
+    event_id: OwnedEventId,
+    depth: u64,
+}
+
+impl Extremity {
+    fn of(event: &Event) -> Self {
+        Self { index: event.index(), event_id: event.event_id.clone(), depth: event.depth }
+    }
 }
 
 /// More forward extremities than this are never referred to by one event.
@@ -87,14 +113,34 @@ pub struct RoomWriter {
     /// Events that lose their content by a redaction in this batch.
     redacted: Vec<Redacted>,
     members: HashMap<OwnedUserId, MemberRow>,
+    /// What this writer adds of other servers' events without a place in the timeline.
+    outliers: HashMap<OwnedEventId, Arc<Event>>,
+    /// Everything that it adds, by index.
+    added: HashMap<EventIndex, Arc<Event>>,
+    /// The batch has rows that the next event may need to read: the lock is kept until they are durable.
+    keeps_lock: bool,
+}
+
+/// Where in the room's timeline an event goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spot {
+    /// To its end: the position is known at the commit.
+    Live,
+    /// Before everything that is there.
+    Past(i64),
+    /// Nowhere: outliers, rejected and soft-failed events.
+    Nowhere,
 }
 
 struct Appended {
     event: Arc<Event>,
+    spot: Spot,
     row: EventRow,
-    /// The user whose membership the event sets.
-    member: Option<(OwnedUserId, MemberRow)>,
+    /// The users whose membership the event changes: one, or any number where the state was resolved.
+    members: Vec<(OwnedUserId, MemberRow)>,
     related: Option<Related>,
+    /// Events that came before this one and relate to it.
+    children: Vec<Related>,
 }
 
 impl Rooms {
@@ -107,8 +153,7 @@ impl Rooms {
                 let head = RoomHead::clone(&room.head());
                 let mut extremities = Vec::new();
                 for index in &head.forward_extremities {
-                    let event = self.event(room, *index).await?;
-                    extremities.push((event.event_id.clone(), event.depth));
+                    extremities.push(Extremity::of(&*self.event(room, *index).await?));
                 }
                 WriterState { head, extremities }
             }
@@ -116,11 +161,18 @@ impl Rooms {
         Ok(RoomWriter::new(self, room, lock, state))
     }
 
-    /// The writer of a room that nobody else knows yet.
+    /// The writer of a room that nobody else knows yet: its first commit makes it.
     pub(super) async fn new_room_writer(&self, room: &Arc<Room>) -> RoomWriter {
         let lock = Arc::clone(&room.writer).lock_owned().await;
         let state = WriterState { head: RoomHead::default(), extremities: Vec::new() };
-        RoomWriter::new(self, room, lock, state)
+        let mut writer = RoomWriter::new(self, room, lock, state);
+        let row = RoomRow { room_id: room.room_id.clone(), version: room.version.clone() };
+        writer.batch.expect(&tables::ROOMS, &room.number, None);
+        writer.batch.put(&tables::ROOMS, &room.number, &Json(row));
+        // Somebody else may be making the same room: one of both fails.
+        writer.batch.expect(&tables::ROOM_NUMBERS, &room.room_id, None);
+        writer.batch.put(&tables::ROOM_NUMBERS, &room.room_id, &room.number);
+        writer
     }
 }
 
@@ -140,6 +192,9 @@ impl RoomWriter {
             appended: Vec::new(),
             redacted: Vec::new(),
             members: HashMap::new(),
+            outliers: HashMap::new(),
+            added: HashMap::new(),
+            keeps_lock: false,
         }
     }
 
@@ -180,8 +235,8 @@ impl RoomWriter {
     }
 
     async fn event(&self, index: EventIndex) -> Result<Arc<Event>, RoomError> {
-        match self.appended.iter().find(|appended| appended.event.index() == index) {
-            Some(appended) => Ok(Arc::clone(&appended.event)),
+        match self.added.get(&index) {
+            Some(event) => Ok(Arc::clone(event)),
             None => self.rooms.event(&self.room, index).await,
         }
     }
@@ -198,8 +253,8 @@ impl RoomWriter {
         extremities.truncate(MAX_PREV_EVENTS);
         let place = Place {
             room_id: Some(&self.room.room_id),
-            depth: extremities.iter().map(|(_, depth)| *depth).max().unwrap_or(0) + 1,
-            prev_events: extremities.into_iter().map(|(event_id, _)| event_id).collect(),
+            depth: extremities.iter().map(|before| before.depth).max().unwrap_or(0) + 1,
+            prev_events: extremities.into_iter().map(|before| before.event_id).collect(),
             auth_events: auth.selected.clone(),
         };
         let (event_id, pdu) = draft::build(&draft, place, &self.room.rules, self.rooms.team())?;
@@ -227,28 +282,104 @@ impl RoomWriter {
             index: self.state.head.next_event,
             verdict: Verdict::Accepted,
             state_before: self.state.head.snapshot,
+            apart: false,
             redacted_by: None,
         };
         let mut event = Event::from_pdu(event_id, self.room.room_id.clone(), pdu, standing)
             .map_err(|error| DraftError::NotCanonical(error.to_string()))?;
         event.sent_by = draft.sent_by;
         authorise(&self.room.rules.authorization, &event, auth).map_err(SendError::Unauthorized)?;
+        Ok(self.settle(event).await?)
+    }
 
-        let event = Arc::new(event);
-        self.state.head.next_event += 1;
-        self.state.head.forward_extremities = vec![event.index()];
-        self.state.extremities = vec![(event.event_id.clone(), event.depth)];
-        let member = self.apply_state(&event).await?;
-        self.apply_redaction(&event).await?;
-        let related = index::relation(&self.rooms, &self.room, &event).await?;
-        if let Some(related) = &related {
-            index::move_thread(&self.rooms, &self.room, &mut self.batch, related).await?;
+    /// An event that may be in the room goes to the end of its timeline, and the room's state follows.
+    async fn settle(&mut self, event: Event) -> Result<Arc<Event>, RoomError> {
+        let mut event = Arc::new(event);
+        let before = self.state.head.snapshot;
+        self.extend_graph(&event).await?;
+        let own_after = self.state_after(&event).await?;
+        let after = if self.state.extremities.len() == 1 || event.standing.state_before == before {
+            own_after
+        } else {
+            self.resolve_extremities(&event, own_after).await?
+        };
+        if event.standing.state_before != before || own_after != after {
+            let event = Arc::get_mut(&mut event).expect("nobody else has it yet");
+            event.standing.apart = true;
+            let place = (self.room.number, event.index());
+            self.batch.put(&tables::STATES_APART, &place, &Json(StatesApart { before, after }));
         }
+        self.state.head.snapshot = after;
+        let members = match event.standing.apart {
+            true => self.move_members(&event, before, after).await?,
+            false => self.move_member(&event).await?.into_iter().collect(),
+        };
+        self.keeps_lock |= before != after;
+        self.put(event, Spot::Live, members).await
+    }
+
+    /// Adds an event with everything that follows from it but the room's state.
+    async fn put(
+        &mut self,
+        event: Arc<Event>,
+        spot: Spot,
+        members: Vec<(OwnedUserId, MemberRow)>,
+    ) -> Result<Arc<Event>, RoomError> {
+        self.state.head.next_event = self.state.head.next_event.max(event.index() + 1);
         let place = (self.room.number, event.index());
         self.batch.put(&tables::EVENT_IDS, &event.event_id, &place);
-        let row = event.to_row();
-        self.appended.push(Appended { event: Arc::clone(&event), row, member, related });
+        let mut row = event.to_row();
+        if let Spot::Past(position) = spot {
+            row.position = position;
+        }
+        let mut related = None;
+        if spot != Spot::Nowhere {
+            self.apply_redaction(&event).await?;
+            related = index::relation(&self.rooms, &self.room, &event).await?;
+            match (&related, event.relation().and_then(|relation| relation.event_id.as_ref())) {
+                (Some(related), _) => {
+                    index::move_thread(&self.rooms, &self.room, &mut self.batch, related).await?;
+                }
+                (None, Some(parent)) if event.is_child() => {
+                    self.await_event(parent, Awaits::Relation, event.index());
+                }
+                _ => {}
+            }
+        }
+        self.added.insert(event.index(), Arc::clone(&event));
+        let appended = Appended {
+            event: Arc::clone(&event),
+            spot,
+            row,
+            members,
+            related,
+            children: Vec::new(),
+        };
+        self.appended.push(appended);
         Ok(event)
+    }
+
+    /// The event takes the place of those before it at the end of the graph.
+    async fn extend_graph(&mut self, event: &Event) -> Result<(), RoomError> {
+        let replaced = self.extremities_before(event).await?;
+        self.state.extremities.retain(|extremity| !replaced.contains(&extremity.event_id));
+        self.state.extremities.push(Extremity::of(event));
+        self.state.head.forward_extremities =
+            self.state.extremities.iter().map(|extremity| extremity.index).collect();
+        Ok(())
+    }
+
+    /// The state after an event, as the events before it make it. Its nodes are in the batch.
+    async fn state_after(&mut self, event: &Event) -> Result<SnapshotId, RoomError> {
+        let before = event.standing.state_before;
+        let Some(state_key) = &event.state_key else { return Ok(before) };
+        let kind = StateEventType::from(event.kind.to_string());
+        let next = &mut self.state.head.next_state_key;
+        let key =
+            self.rooms.state_key_in(&mut self.batch, &self.room, next, &kind, state_key).await?;
+        let (number, index) = (self.room.number, event.index());
+        let snapshots = self.rooms.snapshots();
+        Ok(snapshots.insert(&mut self.batch, number, before, key, index).await?)
     }
 
     /// The state events that the auth rules look at, and which of them the event names.
@@ -279,21 +410,11 @@ impl RoomWriter {
         Ok(auth)
     }
 
-    /// A state event replaces the one before it; a member event also moves its user.
-    async fn apply_state(
+    /// A member event moves its user.
+    async fn move_member(
         &mut self,
-        event: &Arc<Event>,
+        event: &Event,
     ) -> Result<Option<(OwnedUserId, MemberRow)>, RoomError> {
-        let Some(state_key) = &event.state_key else { return Ok(None) };
-        let kind = StateEventType::from(event.kind.to_string());
-        let head = &mut self.state.head;
-        let next = &mut head.next_state_key;
-        let key =
-            self.rooms.state_key_in(&mut self.batch, &self.room, next, &kind, state_key).await?;
-        let (number, index) = (self.room.number, event.index());
-        let snapshots = self.rooms.snapshots();
-        head.snapshot =
-            snapshots.insert(&mut self.batch, number, head.snapshot, key, index).await?;
         let Some(user_id) = index::member_of(event) else { return Ok(None) };
         let before = self.member(&user_id).await?;
         let row = index::member_row(event, before.as_ref());
@@ -302,14 +423,21 @@ impl RoomWriter {
         Ok(Some((user_id, row)))
     }
 
-    /// The event that a redaction names loses its content in the same commit. Whether the sender
-    /// may redact it was checked before.
+    /// The event that a redaction names loses its content in the same commit. Whether a local sender
+    /// may redact it was checked before; what others may redact is asked here.
     async fn apply_redaction(&mut self, event: &Event) -> Result<(), RoomError> {
-        let Some(target) = &event.redacts else { return Ok(()) };
-        let Some(target) = self.rooms.event_by_id(&self.room, target).await? else {
+        let Some(target_id) = &event.redacts else { return Ok(()) };
+        if event.kind != TimelineEventType::RoomRedaction {
+            return Ok(());
+        }
+        let target = self.rooms.stored_event(&self.room, target_id).await?;
+        let Some(target) = target else {
+            self.await_event(target_id, Awaits::Redaction, event.index());
             return Ok(());
         };
-        if target.standing.redacted_by.is_some() || event.kind != TimelineEventType::RoomRedaction {
+        if target.standing.redacted_by.is_some()
+            || !self.rooms.redaction_applies(&self.room, event, &target).await?
+        {
             return Ok(());
         }
         let redacted = target.redacted(&self.room.rules.redaction, event.index());
@@ -323,6 +451,12 @@ impl RoomWriter {
         let member = self.redact_member(&redacted).await?;
         self.redacted.push(Redacted { event: Arc::new(redacted), member, parent });
         Ok(())
+    }
+
+    /// Notes that an event names another that this server does not have.
+    fn await_event(&mut self, missing: &EventId, why: Awaits, by: EventIndex) {
+        let key = (self.room.number, missing.to_owned(), why as u8, by);
+        self.batch.put(&tables::AWAITED, &key, &());
     }
 
     /// The row of a member whose current event loses its name and picture loses them too.
@@ -339,64 +473,6 @@ impl RoomWriter {
         index::put_member(&mut self.batch, self.room.number, user_id.clone(), row.clone());
         Ok(Some((user_id, row)))
     }
-
-    /// Writes everything and answers when it is durable: the stream position of the last event.
-    pub async fn commit(self) -> Result<StreamPosition, RoomError> {
-        Ok(self.submit().await?.answered().await?)
-    }
-
-    async fn submit(mut self) -> Result<Submitted, RoomError> {
-        let number = self.room.number;
-        let changes_state = self.appended.iter().any(|appended| appended.event.is_state());
-        self.batch.put(&tables::ROOM_HEADS, &number, &self.state.head);
-        for appended in &self.appended {
-            let index = appended.event.index();
-            self.batch.publish(Change::Event { room: number, index });
-        }
-        let mut rows = Vec::with_capacity(self.appended.len());
-        let mut events = Vec::with_capacity(self.appended.len());
-        for Appended { event, row, member, related } in self.appended {
-            rows.push((event.index(), row, member.clone(), related.clone()));
-            events.push((event, member, related));
-        }
-        self.batch.at_position(move |first, batch| {
-            for (position, (index, mut row, member, related)) in (first..).zip(rows) {
-                row.position = position;
-                batch.put(&tables::EVENTS, &(number, index), &row);
-                batch.put(&tables::TIMELINE, &(number, position.cast_signed()), &index);
-                if let Some((user_id, row)) = member {
-                    index::put_member(batch, number, user_id, index::at(row, position));
-                }
-                if let Some(related) = related {
-                    index::put_relation(batch, number, &related.at(position));
-                }
-            }
-        });
-        let store = self.rooms.store().clone();
-        let after = AfterCommit {
-            rooms: self.rooms,
-            room: self.room,
-            head: Arc::new(self.state.head.clone()),
-            events,
-            redacted: self.redacted,
-        };
-        if changes_state {
-            let mut lock = self.lock;
-            // Should the commit fail, the next writer starts from what is durable.
-            *lock = None;
-            let state = self.state;
-            self.batch.on_commit(move |first| {
-                after.apply(first);
-                *lock = Some(state);
-            });
-            Ok(store.submit(self.batch).await?)
-        } else {
-            self.batch.on_commit(move |first| after.apply(first));
-            let submitted = store.submit(self.batch).await?;
-            *self.lock = Some(self.state);
-            Ok(submitted)
-        }
-    }
 }
 
 /// What a redaction leaves.
@@ -412,49 +488,4 @@ struct Redacted {
 struct AuthState {
     events: StateEvents,
     selected: Vec<OwnedEventId>,
-}
-
-/// What is brought up to date in memory when a commit is durable.
-struct AfterCommit {
-    rooms: Rooms,
-    room: Arc<Room>,
-    head: Arc<RoomHead>,
-    events: Vec<(Arc<Event>, Option<(OwnedUserId, MemberRow)>, Option<Related>)>,
-    redacted: Vec<Redacted>,
-}
-
-impl AfterCommit {
-    fn apply(self, first: StreamPosition) {
-        let Self { rooms, room, head, events, redacted } = self;
-        *room.head.write() = Arc::clone(&head);
-        rooms.keep_open(&room);
-        for (position, (event, member, related)) in (first..).zip(events) {
-            event.set_position(position);
-            if let Some((user_id, row)) = member {
-                let joined = row.membership == ruma::events::room::member::MembershipState::Join;
-                if rooms.team().is_ours(&user_id) {
-                    room.set_local_joined(&user_id, joined);
-                }
-                rooms.members().update(&user_id, room.number, index::at(row, position));
-            }
-            rooms.has_no_children(&room, event.index());
-            if let Some(related) = related {
-                let Related { parent, child } = related.at(position);
-                rooms.add_child(&room, parent, child);
-            }
-            rooms.remember(&room, event);
-        }
-        if !redacted.is_empty() {
-            rooms.listings().forget(room.number, head.snapshot);
-        }
-        for Redacted { event, member, parent } in redacted {
-            if let Some(parent) = parent {
-                rooms.remove_child(&room, parent, event.index());
-            }
-            if let Some((user_id, row)) = member {
-                rooms.members().update(&user_id, room.number, row);
-            }
-            rooms.remember(&room, event);
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kith_store::tables::EventIndex;
+use kith_store::tables::{EventIndex, SnapshotId};
 use ruma::{
     OwnedUserId,
     events::{
@@ -36,6 +36,19 @@ impl Rooms {
         let power_levels = Arc::new(RoomPowerLevels::new(source, rules, creators));
         *room.power_levels.write() = Some((event, Arc::clone(&power_levels)));
         Ok(power_levels)
+    }
+
+    /// The power levels of a state; the defaults if the event is missing or malformed.
+    pub async fn power_levels_at(
+        &self,
+        room: &Room,
+        snapshot: SnapshotId,
+    ) -> Result<RoomPowerLevels, RoomError> {
+        let kind = StateEventType::RoomPowerLevels;
+        let content: Option<RoomPowerLevelsEventContent> =
+            self.state_content(room, snapshot, &kind).await?;
+        let creators = self.creators(room).await?;
+        Ok(RoomPowerLevels::new(content.into(), &room.rules.authorization, creators))
     }
 
     /// Who created the room: more than one only from room version 12 on.

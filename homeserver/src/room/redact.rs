@@ -6,6 +6,7 @@ use ruma::{OwnedEventId, UserId, events::TimelineEventType};
 use serde_json::{Map, Value};
 
 use super::{
+    Room, RoomError, Rooms,
     draft::{Draft, DraftError, raw},
     event::Event,
     persist::{RoomWriter, SendError},
@@ -39,6 +40,28 @@ impl RoomWriter {
         } else {
             power_levels.user_can_redact_event_of_other(sender)
         })
+    }
+}
+
+impl Rooms {
+    /// Whether a redaction that is in the room takes the content of its target: its sender could redact
+    /// others' events then, or the same server sent both.
+    /// [Spec](https://spec.matrix.org/latest/rooms/v3/#handling-redactions)
+    pub(super) async fn redaction_applies(
+        &self,
+        room: &Room,
+        redaction: &Event,
+        target: &Event,
+    ) -> Result<bool, RoomError> {
+        if matches!(target.kind, TimelineEventType::RoomCreate) {
+            return Ok(false);
+        }
+        if redaction.sender.server_name() == target.sender.server_name() {
+            return Ok(true);
+        }
+        let before = redaction.standing.state_before;
+        let levels = self.power_levels_at(room, before).await?;
+        Ok(levels.user_can_redact_event_of_other(&redaction.sender))
     }
 }
 

@@ -111,7 +111,7 @@ impl Child {
     pub(super) fn of(event: &Event) -> Option<Self> {
         Some(Self {
             index: event.index(),
-            position: event.position().cast_signed(),
+            position: event.position(),
             origin_server_ts: event.origin_server_ts,
             rel_type: known(event.relation()?.rel_type.as_deref()?),
             sender: event.sender.clone(),

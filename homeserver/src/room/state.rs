@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use kith_store::{
-    Batch, Scan,
-    tables::{self, EventIndex, SnapshotId, StateKeyIndex},
+    Batch, Json, Scan,
+    tables::{self, EventIndex, SnapshotId, StateKeyIndex, StatesApart, Verdict},
 };
 use ruma::events::StateEventType;
 use serde::Deserialize;
@@ -129,9 +129,12 @@ impl Rooms {
         Ok(events)
     }
 
-    /// The state after an event.
+    /// The state after an event, as it and the events before it in the graph make it.
     pub async fn state_after(&self, room: &Room, event: &Event) -> Result<SnapshotId, RoomError> {
         let before = event.standing.state_before;
+        if event.standing.verdict == Verdict::Rejected {
+            return Ok(before);
+        }
         let Some(state_key) = &event.state_key else { return Ok(before) };
         let kind = StateEventType::from(event.kind.to_string());
         let Some(key) = self.state_key(room, &kind, state_key).await? else { return Ok(before) };
@@ -139,6 +142,39 @@ impl Rooms {
         let mut batch = Batch::new();
         let index = event.index();
         Ok(self.0.snapshots.insert(&mut batch, room.number, before, key, index).await?)
+    }
+
+    /// The room's state just before it accepted this event. Where servers wrote at the same time it is
+    /// not what the events before this one make it.
+    pub async fn current_before(
+        &self,
+        room: &Room,
+        event: &Event,
+    ) -> Result<SnapshotId, RoomError> {
+        match self.states_apart(room, event).await? {
+            Some(states) => Ok(states.before),
+            None => Ok(event.standing.state_before),
+        }
+    }
+
+    /// The room's state just after it accepted this event.
+    pub async fn current_after(&self, room: &Room, event: &Event) -> Result<SnapshotId, RoomError> {
+        match self.states_apart(room, event).await? {
+            Some(states) => Ok(states.after),
+            None => self.state_after(room, event).await,
+        }
+    }
+
+    async fn states_apart(
+        &self,
+        room: &Room,
+        event: &Event,
+    ) -> Result<Option<StatesApart>, RoomError> {
+        if !event.standing.apart {
+            return Ok(None);
+        }
+        let row = self.0.store.get(&tables::STATES_APART, &(room.number, event.index())).await?;
+        Ok(row.map(|Json(states)| states))
     }
 
     /// Every state event of one type in a snapshot: all spaces' children, all members.

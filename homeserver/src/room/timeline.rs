@@ -86,7 +86,7 @@ impl Rooms {
                 break;
             }
             let event = self.event(room, index).await?;
-            let position = event.position().cast_signed();
+            let position = event.position();
             if event.standing.verdict != Verdict::Accepted || position <= 0 || position >= before {
                 passed_over += 1;
                 if passed_over > PASSED_OVER {

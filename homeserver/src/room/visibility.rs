@@ -68,11 +68,7 @@ impl Visibility<'_> {
     /// An event of the room, if the user may see it.
     pub async fn event(&mut self, event_id: &EventId) -> Result<Option<Arc<Event>>, RoomError> {
         match self.rooms.event_by_id(self.room, event_id).await? {
-            Some(event)
-                if event.standing.verdict == Verdict::Accepted && self.sees(&event).await? =>
-            {
-                Ok(Some(event))
-            }
+            Some(event) if self.sees(&event).await? => Ok(Some(event)),
             _ => Ok(None),
         }
     }
@@ -81,9 +77,9 @@ impl Visibility<'_> {
     fn in_last_stay(&self, event: &Event) -> bool {
         self.member.as_ref().is_some_and(|member| {
             member.membership == MembershipState::Join
-                && member.joined_at.is_some_and(|joined_at| {
-                    joined_at.cast_signed() <= event.position().cast_signed()
-                })
+                && member
+                    .joined_at
+                    .is_some_and(|joined_at| joined_at.cast_signed() <= event.position())
         })
     }
 
@@ -132,6 +128,10 @@ impl Visibility<'_> {
                 HistoryVisibility::Invited | HistoryVisibility::Joined
             )
         });
+        if current.standing.verdict == Verdict::Outlier {
+            // What was before it is for other servers to say.
+            return Ok(false);
+        }
         let before = current.standing.state_before;
         let before = self.rooms.state_event(self.room, before, &kind, "").await?;
         Ok(!closed && before.is_none())
@@ -186,7 +186,9 @@ impl Visibility<'_> {
         let Some(member) = &self.member else { return false };
         match member.membership {
             MembershipState::Join => true,
-            _ => member.joined_at.is_some_and(|joined_at| event.position() <= joined_at),
+            _ => member
+                .joined_at
+                .is_some_and(|joined_at| event.position() <= joined_at.cast_signed()),
         }
     }
 

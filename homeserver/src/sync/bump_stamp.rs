@@ -31,9 +31,10 @@ impl Sync {
         for index in (from..next).rev().take(LOOKED_AT) {
             let event = self.rooms.event(room, index).await?;
             let position = event.position();
-            if position.cast_signed() <= 0 {
+            if position <= 0 {
                 continue;
             }
+            let position = position.unsigned_abs();
             oldest = position;
             if ACTIVITY.contains(&event.kind.to_string().as_str()) {
                 stamp = Some(position);

@@ -161,7 +161,7 @@ impl Sync {
         position: StreamPosition,
     ) -> Result<SnapshotId, RoomError> {
         match self.rooms.newest_at(room, position).await? {
-            Some(event) => self.rooms.state_after(room, &event).await,
+            Some(event) => self.rooms.current_after(room, &event).await,
             None => Ok(0),
         }
     }

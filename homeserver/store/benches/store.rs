@@ -71,6 +71,7 @@ async fn commit_event(store: &Store, room: u32, index: u32) {
             .unwrap();
     let row = EventRow {
         verdict: Verdict::Accepted,
+        apart: false,
         position: 0,
         state_before: 1,
         redacted_by: None,
@@ -88,8 +89,9 @@ async fn commit_event(store: &Store, room: u32, index: u32) {
     batch.put(&tables::REGISTRATION_TOKEN_USES, &sender.to_string(), &u64::from(index));
     batch.publish(Change::Event { room, index });
     batch.at_position(move |position, batch| {
+        let position = position.cast_signed();
         batch.put(&tables::EVENTS, &(room, index), &EventRow { position, ..row });
-        batch.put(&tables::TIMELINE, &(room, position.cast_signed()), &index);
+        batch.put(&tables::TIMELINE, &(room, position), &index);
     });
     store.commit(batch).await.unwrap();
 }

@@ -221,11 +221,32 @@ impl Snapshots {
         from: SnapshotId,
         to: SnapshotId,
     ) -> Result<Vec<Difference>> {
+        self.compare(None, room, from, to).await
+    }
+
+    /// As [`Snapshots::difference`], but also sees the nodes that `batch` is about to write.
+    pub async fn difference_in(
+        &self,
+        batch: &Batch,
+        room: RoomNumber,
+        from: SnapshotId,
+        to: SnapshotId,
+    ) -> Result<Vec<Difference>> {
+        self.compare(Some(batch), room, from, to).await
+    }
+
+    async fn compare(
+        &self,
+        batch: Option<&Batch>,
+        room: RoomNumber,
+        from: SnapshotId,
+        to: SnapshotId,
+    ) -> Result<Vec<Difference>> {
         let mut found = Vec::new();
         let mut sides = [None, None];
         for (side, id) in sides.iter_mut().zip([from, to]) {
             if from != to && id != EMPTY {
-                *side = Some((id, self.node(None, room, id).await?));
+                *side = Some((id, self.node(batch, room, id).await?));
             }
         }
         // What is left to compare, the smallest keys last: the first key of the two nodes, the
@@ -248,7 +269,7 @@ impl Snapshots {
                         // A lower root stands below slot 0 of every height above it.
                         (Some(_), Some((_, node))) if node.height() < height => parent.clone(),
                         (Some(id), Some((_, node))) => {
-                            Some((id, self.child(None, room, node, id).await?))
+                            Some((id, self.child(batch, room, node, id).await?))
                         }
                     };
                 }

@@ -9,6 +9,7 @@ mod accounts;
 mod push;
 mod encryption;
 mod federation;
+mod graph;
 mod key_backup;
 mod reports;
 mod rooms;
@@ -18,6 +19,7 @@ mod threads;
 pub use accounts::*;
 pub use encryption::*;
 pub use federation::*;
+pub use graph::*;
 pub use key_backup::*;
 pub use push::*;
 pub use reports::*;
@@ -51,6 +53,9 @@ pub const ALL: &[&dyn AnyTable] = &[
     &ROOM_ALIASES,
     &PUBLISHED_ROOMS,
     &ERASED_USERS,
+    // graph.rs
+    &STATES_APART,
+    &AWAITED,
     // accounts.rs
     &USERS,
     &PROFILES,

@@ -25,7 +25,8 @@ async fn fill(engine: Arc<dyn Engine>) {
         let mut batch = Batch::new();
         let row = EventRow {
             verdict: Verdict::Accepted,
-            position: u64::from(index) + 1,
+            position: i64::from(index) + 1,
+            apart: false,
             state_before: head.snapshot,
             redacted_by: None,
             pdu: Bytes::from(vec![index as u8; 500]),

@@ -26,7 +26,7 @@ pub async fn get_context(
     let room = rooms.get(&request.room_id).await?.ok_or_else(not_found)?;
     let mut visibility = rooms.visibility(&room, &requester.user_id).await?;
     let event = visibility.event(&request.event_id).await?.ok_or_else(not_found)?;
-    let position = event.position().cast_signed();
+    let position = event.position();
     let limit = limit(request.limit, &request.filter);
     let ignored = &account_data.ignored_users(&requester.user_id).await?;
     let ask = |direction, limit| Ask {
@@ -44,14 +44,14 @@ pub async fn get_context(
 
     let last = after.events.last().unwrap_or(&event);
     let mut state = if request.filter.lazy_load_options.is_disabled() {
-        let snapshot = rooms.state_after(&room, last).await?;
+        let snapshot = rooms.current_after(&room, last).await?;
         rooms.full_state(&room, snapshot).await?
     } else {
         let mut shown = before.events.clone();
         shown.push(event.clone());
         shown.extend(after.events.iter().cloned());
         let mut state = senders(&rooms, &room, last, &shown).await?;
-        let snapshot = rooms.state_after(&room, last).await?;
+        let snapshot = rooms.current_after(&room, last).await?;
         let others = rooms.full_state(&room, snapshot).await?;
         state.extend(others.into_iter().filter(|e| e.kind != TimelineEventType::RoomMember));
         state

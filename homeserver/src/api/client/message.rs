@@ -139,7 +139,7 @@ pub(super) async fn senders(
     as_of: &Event,
     events: &[Arc<Event>],
 ) -> Result<Vec<Arc<Event>>, RoomError> {
-    let snapshot = rooms.state_after(room, as_of).await?;
+    let snapshot = rooms.current_after(room, as_of).await?;
     let users: BTreeSet<_> = events.iter().map(|event| event.sender.clone()).collect();
     let mut members = Vec::new();
     for user_id in users {

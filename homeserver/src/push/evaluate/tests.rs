@@ -25,7 +25,7 @@ fn event(fields: Value) -> Event {
     let pdu: CanonicalJsonObject = serde_json::from_value(pdu).expect("canonical");
     let (id, room) = (owned_event_id!("$event"), owned_room_id!("!room:kith"));
     let (verdict, redacted_by) = (Verdict::Accepted, None);
-    let standing = Standing { index: 1, verdict, state_before: 0, redacted_by };
+    let standing = Standing { index: 1, verdict, state_before: 0, apart: false, redacted_by };
     Event::from_pdu(id, room, &pdu, standing).expect("an event")
 }
 

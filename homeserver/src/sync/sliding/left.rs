@@ -74,7 +74,7 @@ impl Sync {
             }
             return Ok((Some(Update { answer, events: vec![event] }), sent));
         };
-        let snapshot = self.rooms.state_after(room, &departure).await?;
+        let snapshot = self.rooms.current_after(room, &departure).await?;
         let since = look.sent.map_or(0, |sent| sent.upto);
         let stretch = Stretch { since, upto: row.position, stayed: false };
         let reader = asked.reader(config.timeline_limit.max(1));

@@ -121,7 +121,7 @@ impl Sync {
         }
         let (stretch, found) = self.stretch_of(asked, look, expands).await?;
         let since = look.sent.map_or(look.received.token.position, |sent| sent.upto);
-        let is_live = |event: &&Arc<Event>| event.position() > since;
+        let is_live = |event: &&Arc<Event>| event.position() > since.cast_signed();
         let num_live = match look.received.answer {
             0 => 0,
             _ => found.events.iter().rev().take_while(is_live).count(),

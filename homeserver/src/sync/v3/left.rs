@@ -26,11 +26,11 @@ impl Sync {
         let mut left = LeftRoom::new();
         left.state = asked.no_state();
         if let Some(departure) = &departure
-            && departure.position() > since
+            && departure.position() > since.cast_signed()
         {
             let stretch = Stretch {
                 since: if was_in { since } else { 0 },
-                upto: departure.position().min(asked.upto.position),
+                upto: departure.position().unsigned_abs().min(asked.upto.position),
                 stayed: false,
             };
             let found = self.timeline(asked.reader(), room, stretch, None).await?;

@@ -43,7 +43,9 @@ impl Sync {
             return Ok(Vec::new());
         }
         let to = match found.events.first() {
-            Some(first) if !asked.request.use_state_after => first.standing.state_before,
+            Some(first) if !asked.request.use_state_after => {
+                self.rooms.current_before(room, first).await?
+            }
             _ => self.snapshot_at(room, stretch.upto).await?,
         };
         let from = match stretch.since {

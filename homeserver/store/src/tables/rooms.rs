@@ -77,8 +77,10 @@ pub const EVENTS: Table<(RoomNumber, EventIndex), EventRow> = Table::new(0x23, "
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRow {
     pub verdict: Verdict,
-    /// Stream position at acceptance; 0 for an event that is in no timeline.
-    pub position: StreamPosition,
+    /// Whether [`super::STATES_APART`] has a row for the event.
+    pub apart: bool,
+    /// Its place in [`TIMELINE`]; 0 for an event that is in no timeline.
+    pub position: i64,
     /// The room's state before the event.
     pub state_before: SnapshotId,
     /// The redaction that was applied to this event.
@@ -96,10 +98,13 @@ pub enum Verdict {
     Outlier = 3,
 }
 
+/// Beside the verdict in the first byte of an event's row.
+const APART: u8 = 0x80;
+
 impl Value for EventRow {
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(21 + self.pdu.len());
-        out.push(self.verdict as u8);
+        out.push(self.verdict as u8 | if self.apart { APART } else { 0 });
         out.extend(self.position.to_be_bytes());
         out.extend(self.state_before.to_be_bytes());
         out.extend(self.redacted_by.map_or(u32::MAX, |index| index).to_be_bytes());
@@ -116,14 +121,15 @@ impl Value for EventRow {
         };
         let redacted_by = u32::from_be_bytes([rest[16], rest[17], rest[18], rest[19]]);
         Ok(Self {
-            verdict: match verdict {
+            apart: verdict & APART != 0,
+            verdict: match verdict & !APART {
                 0 => Verdict::Accepted,
                 1 => Verdict::SoftFailed,
                 2 => Verdict::Rejected,
                 3 => Verdict::Outlier,
                 other => return Err(format!("verdict {other}")),
             },
-            position: long(0),
+            position: long(0).cast_signed(),
             state_before: long(8),
             redacted_by: (redacted_by != u32::MAX).then_some(redacted_by),
             pdu: Bytes::copy_from_slice(pdu),
