@@ -38,7 +38,7 @@ impl Rooms {
         raw: &RawValue,
     ) -> Result<Received, RefusedPdu> {
         let room = self.get(room_id).await?.ok_or(RefusedPdu::UnknownRoom)?;
-        if !self.is_resident(&room).await.map_err(RoomError::from)? {
+        if self.local_joined(&room).await.map_err(RoomError::from)?.is_empty() {
             return Err(RefusedPdu::UnknownRoom);
         }
         if !self.check_acl(&room, origin).await? {

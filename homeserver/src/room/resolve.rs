@@ -12,7 +12,7 @@ use std::{
 
 use kith_store::{
     Batch,
-    tables::{EventIndex, SnapshotId, StateKeyIndex},
+    tables::{self, EventIndex, SnapshotId, StateKeyIndex},
 };
 use ruma::{
     EventId, OwnedEventId,
@@ -23,7 +23,7 @@ use ruma::{
 
 use super::{
     Room, RoomError, Rooms,
-    auth_chain::{AuthGraph, MOST_STATES, StateSet},
+    auth_chain::{self, AuthEvents, AuthGraph, MOST_STATES, StateSet},
     event::Event,
 };
 
@@ -61,7 +61,7 @@ impl Rooms {
         }
         let Resolving { batch, next, newest } = resolving;
         let conflicts = self.conflicts(batch, room, &states).await?;
-        let graph = AuthGraph { rooms: self, room, newest };
+        let graph = Graph { rooms: self, room, newest };
         let mut owners: BTreeMap<EventIndex, StateSet> = BTreeMap::new();
         for conflict in conflicts.values() {
             for (n, index) in conflict.iter().enumerate() {
@@ -71,12 +71,12 @@ impl Rooms {
             }
         }
         let all = StateSet::MAX >> (MOST_STATES - states.len());
-        let agreed = async || {
+        let agreed = async {
             let whole = self.snapshots().difference_in(batch, room.number, 0, base).await?;
             let agreed = whole.into_iter().filter(|entry| !conflicts.contains_key(&entry.key));
             Ok(agreed.filter_map(|entry| entry.to).collect())
         };
-        let difference = graph.difference(&owners, all, agreed).await?;
+        let difference = auth_chain::difference(&graph, &owners, all, agreed).await?;
         let conflicted: BTreeSet<EventIndex> = owners.keys().copied().collect();
         let rules = match &room.rules.state_res {
             StateResolutionVersion::V2(rules) => rules,
@@ -84,7 +84,7 @@ impl Rooms {
             _ => return Ok(base),
         };
         let subgraph = match rules.consider_conflicted_state_subgraph {
-            true => graph.subgraph(&conflicted).await?,
+            true => auth_chain::subgraph(&graph, &conflicted).await?,
             false => BTreeSet::new(),
         };
         let mut known = Known::default();
@@ -173,7 +173,7 @@ impl Rooms {
     /// Type and state key of each conflict.
     async fn names(
         &self,
-        graph: &AuthGraph<'_>,
+        graph: &Graph<'_>,
         conflicts: &BTreeMap<StateKeyIndex, Conflict>,
     ) -> Result<BTreeMap<StateKeyIndex, (StateEventType, String)>, RoomError> {
         let mut names = BTreeMap::new();
@@ -282,6 +282,44 @@ impl Rooms {
             snapshot = self.snapshots().insert(batch, room.number, snapshot, key, index).await?;
         }
         Ok(snapshot)
+    }
+}
+
+/// A room's events. `newest` is not stored yet.
+struct Graph<'a> {
+    rooms: &'a Rooms,
+    room: &'a Room,
+    newest: Option<&'a Arc<Event>>,
+}
+
+impl Graph<'_> {
+    async fn event(&self, index: EventIndex) -> Result<Arc<Event>, RoomError> {
+        match self.newest.filter(|newest| newest.index() == index) {
+            Some(newest) => Ok(Arc::clone(newest)),
+            None => self.rooms.event(self.room, index).await,
+        }
+    }
+}
+
+impl AuthGraph for Graph<'_> {
+    type Error = RoomError;
+
+    async fn auth_events(&self, index: EventIndex) -> Result<AuthEvents, RoomError> {
+        let key = (self.room.number, index);
+        if let Some(known) = self.rooms.0.auth_edges.get(&key) {
+            return Ok(known);
+        }
+        let event = self.event(index).await?;
+        let mut found = Vec::with_capacity(event.auth_events.len());
+        for event_id in &event.auth_events {
+            let place = self.rooms.store().get(&tables::EVENT_IDS, event_id).await?;
+            found.extend(place.filter(|(room, auth)| *room == self.room.number && *auth < index));
+        }
+        let found: AuthEvents = found.into_iter().map(|(_, index)| index).collect();
+        if self.newest.is_none_or(|newest| newest.index() != index) {
+            self.rooms.0.auth_edges.insert(key, Arc::clone(&found));
+        }
+        Ok(found)
     }
 }
 
