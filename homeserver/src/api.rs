@@ -11,6 +11,7 @@ pub mod incoming;
 pub mod metrics;
 mod permission;
 mod uiaa;
+mod unread;
 
 use axum::{Router, routing::get};
 

@@ -12,6 +12,7 @@ pub mod random;
 pub mod cache;
 pub mod glob;
 pub mod rate_limit;
+pub mod callers;
 
 pub mod users;
 pub mod device_memory;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use quick_cache::sync::Cache;
-use ruma::UserId;
+use ruma::{OwnedServerName, ServerName, UserId};
 
 use crate::config;
 
@@ -32,6 +32,7 @@ pub enum Action {
     Search,
     Ephemeral,
     Report,
+    Federation,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +47,13 @@ pub enum Who<'a> {
     User(&'a UserId),
     /// An IPv6 address counts for its network of 64 bits: whoever has one address has them all.
     Address(IpAddr),
+    Server(&'a ServerName),
+}
+
+impl<'a> From<&'a OwnedServerName> for Who<'a> {
+    fn from(server: &'a OwnedServerName) -> Self {
+        Self::Server(server)
+    }
 }
 
 impl<'a, T: AsRef<UserId>> From<&'a T> for Who<'a> {
@@ -134,6 +142,7 @@ impl Inner {
             Action::Search => limits.search,
             Action::Ephemeral => limits.ephemeral,
             Action::Report => limits.report,
+            Action::Federation => limits.federation,
         };
         limits.effective(limit)
     }

@@ -32,6 +32,9 @@ pub mod related;
 pub mod relations;
 mod resolve;
 pub mod send;
+pub mod serve_history;
+pub mod server_view;
+pub mod servers;
 pub mod server_acl;
 pub mod space;
 mod state;
@@ -361,6 +364,12 @@ impl Rooms {
         let row = row.ok_or_else(|| unreadable("its row is missing".to_owned()))?;
         let event = Event::from_row(index, room.room_id.clone(), &row).map_err(unreadable)?;
         Ok(Arc::new(event))
+    }
+
+    /// The room that an event is in.
+    async fn room_of_event(&self, event_id: &EventId) -> Result<Option<RoomNumber>, RoomError> {
+        let found = self.0.store.get(&tables::EVENT_IDS, &event_id.to_owned()).await?;
+        Ok(found.map(|(number, _)| number))
     }
 
     /// An event of this room's timeline by its ID; `None` if it is not in *this* room.

@@ -5,13 +5,22 @@
 use std::{future::Future, net::IpAddr};
 
 use http::Method;
-use ruma::api::auth_scheme::{
-    AccessToken, AccessTokenOptional, AppserviceTokenOptional, AuthScheme, NoAccessToken,
-    NoAuthentication,
+use ruma::{
+    OwnedServerName,
+    api::{
+        auth_scheme::{
+            AccessToken, AccessTokenOptional, AppserviceTokenOptional, AuthScheme, NoAccessToken,
+            NoAuthentication,
+        },
+        federation::authentication::{ServerSignatures, XMatrix, XMatrixExtractError},
+    },
 };
 
-use super::{ApiError, permission};
-use crate::{app::App, users::Requester};
+use super::{ApiError, permission, unread::Unread};
+use crate::{app::App, rate_limit::Action, users::Requester};
+
+/// Bytes of a request of another server: a full transaction, 50 PDUs and 100 EDUs of 64 KiB, and more.
+const FEDERATION_BODY: u64 = 200 * 64 * 1024;
 
 /// Which endpoint is called, and from where.
 #[derive(Debug, Clone)]
@@ -31,17 +40,25 @@ pub trait Authenticate: AuthScheme<Output: Send> {
         ApiError::missing_token()
     }
 
+    /// Nobody's body is read before it is known who sends it, as far as the head tells. A scheme that
+    /// needs the body reads it after that.
     fn authenticate(
         app: &App,
         call: Call<'_>,
         credentials: Self::Output,
+        request: &mut Unread,
     ) -> impl Future<Output = Result<Self::Requester, ApiError>> + Send;
 }
 
 impl Authenticate for NoAuthentication {
     type Requester = ();
 
-    async fn authenticate(_: &App, _: Call<'_>, (): ()) -> Result<(), ApiError> {
+    async fn authenticate(
+        _: &App,
+        _: Call<'_>,
+        (): (),
+        _: &mut Unread,
+    ) -> Result<(), ApiError> {
         Ok(())
     }
 }
@@ -49,7 +66,12 @@ impl Authenticate for NoAuthentication {
 impl Authenticate for NoAccessToken {
     type Requester = ();
 
-    async fn authenticate(_: &App, _: Call<'_>, (): ()) -> Result<(), ApiError> {
+    async fn authenticate(
+        _: &App,
+        _: Call<'_>,
+        (): (),
+        _: &mut Unread,
+    ) -> Result<(), ApiError> {
         Ok(())
     }
 }
@@ -57,12 +79,22 @@ impl Authenticate for NoAccessToken {
 impl Authenticate for AccessToken {
     type Requester = Requester;
 
-    async fn authenticate(app: &App, call: Call<'_>, token: String) -> Result<Requester, ApiError> {
-        let requester = app.sessions.authenticate(&token).await?;
-        permission::check(&requester, &call)?;
-        app.sessions.seen(&requester, call.address);
-        Ok(requester)
+    async fn authenticate(
+        app: &App,
+        call: Call<'_>,
+        token: String,
+        _: &mut Unread,
+    ) -> Result<Requester, ApiError> {
+        by_token(app, call, &token).await
     }
+}
+
+/// Whose access token this is.
+pub async fn by_token(app: &App, call: Call<'_>, token: &str) -> Result<Requester, ApiError> {
+    let requester = app.sessions.authenticate(token).await?;
+    permission::check(&requester, &call)?;
+    app.sessions.seen(&requester, call.address);
+    Ok(requester)
 }
 
 impl Authenticate for AccessTokenOptional {
@@ -72,9 +104,10 @@ impl Authenticate for AccessTokenOptional {
         app: &App,
         call: Call<'_>,
         token: Option<String>,
+        _: &mut Unread,
     ) -> Result<Option<Requester>, ApiError> {
         match token {
-            Some(token) => Ok(Some(AccessToken::authenticate(app, call, token).await?)),
+            Some(token) => Ok(Some(by_token(app, call, &token).await?)),
             None => Ok(None),
         }
     }
@@ -88,7 +121,41 @@ impl Authenticate for AppserviceTokenOptional {
         _: &App,
         _: Call<'_>,
         token: Option<String>,
+        _: &mut Unread,
     ) -> Result<Option<String>, ApiError> {
         Ok(token)
+    }
+}
+
+/// Another server, by its signature of the whole request.
+/// [Spec](https://spec.matrix.org/latest/server-server-api/#request-authentication)
+impl Authenticate for ServerSignatures {
+    type Requester = OwnedServerName;
+
+    fn missing(error: XMatrixExtractError) -> ApiError {
+        ApiError::unauthorized(error.to_string())
+    }
+
+    async fn authenticate(
+        app: &App,
+        call: Call<'_>,
+        x_matrix: XMatrix,
+        request: &mut Unread,
+    ) -> Result<OwnedServerName, ApiError> {
+        let ours = app.team.server_name();
+        if x_matrix.destination.as_deref().is_some_and(|destination| destination != ours) {
+            return Err(ApiError::unauthorized("The request is for another server"));
+        }
+        if !app.remotes.permits(&x_matrix.origin) {
+            return Err(ApiError::not_federating(&x_matrix.origin));
+        }
+        // Until the signature is checked anybody may claim to be that server: the address pays.
+        let unproven = app.callers.enter(call.address.into())?;
+        let request_with_body = request.read(FEDERATION_BODY).await?;
+        let origin = app.key_ring.verify_request(&x_matrix, request_with_body, ours).await?;
+        drop(unproven);
+        app.rate_limits.check(Action::Federation, &origin)?;
+        request.hold(app.callers.enter(origin.clone().into())?);
+        Ok(origin)
     }
 }

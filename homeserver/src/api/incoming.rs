@@ -11,12 +11,15 @@ use axum::{
 };
 use bytes::BufMut;
 use http::{HeaderValue, request::Parts};
-use http_body_util::{BodyExt, Limited};
-use ruma::api::{
-    IncomingRequest, IncomingRequestExt, OutgoingBody, OutgoingResponse, OutgoingResponseExt,
-    auth_scheme::{AccessToken, AuthScheme},
-    error::IntoHttpError,
-    path_builder::PathBuilder,
+use ruma::{
+    OwnedServerName,
+    api::{
+        IncomingRequest, IncomingRequestExt, OutgoingBody, OutgoingResponse, OutgoingResponseExt,
+        auth_scheme::{AccessToken, AuthScheme},
+        error::IntoHttpError,
+        federation::authentication::ServerSignatures,
+        path_builder::PathBuilder,
+    },
 };
 use serde::{
     Serialize,
@@ -25,7 +28,8 @@ use serde::{
 
 use super::{
     ApiError,
-    authenticate::{Authenticate, Call},
+    authenticate::{Authenticate, Call, by_token},
+    unread::{Unread, read_body},
 };
 use crate::{app::App, users::Requester};
 
@@ -77,7 +81,7 @@ impl<S: Sync> FromRequestParts<S> for Authenticated {
         let token =
             AccessToken::extract_authentication(&request).map_err(|_| ApiError::missing_token())?;
         let call = Call { method: parts.method.clone(), path: parts.uri.path(), address };
-        Ok(Self(AccessToken::authenticate(&app, call, token).await?))
+        Ok(Self(by_token(&app, call, &token).await?))
     }
 }
 
@@ -105,21 +109,48 @@ where
 
         let app = Arc::clone(app(&parts)?);
         let address = address(&parts)?.0;
-        let mut request = http::Request::new(());
-        *request.method_mut() = parts.method;
-        *request.uri_mut() = parts.uri;
-        *request.headers_mut() = parts.headers;
-
-        // Nobody's body is read before it is known who sends it.
-        let credentials = R::Authentication::extract_authentication(&request)
-            .map_err(<R::Authentication as Authenticate>::missing)?;
+        let mut unread = Unread::new(parts, body);
         let path = R::PATH_BUILDER.all_paths().last().unwrap_or_default();
         let call = Call { method: R::METHOD, path, address };
-        let requester = R::Authentication::authenticate(&app, call, credentials).await?;
-        let body = read_body(body, app.team.config().limits.request_body).await?;
-        check_json(&body)?;
-        let request = R::try_from_http_request(request.map(|()| &body[..]), &arguments)?;
+        let requester = authenticate::<R::Authentication>(&app, call, &mut unread).await?;
+        let request = unread.read(app.team.config().limits.request_body).await?;
+        check_json(request.body())?;
+        let request = R::try_from_http_request(borrowed(request), &arguments)?;
         Ok(Self { requester, request })
+    }
+}
+
+async fn authenticate<S: Authenticate>(
+    app: &App,
+    call: Call<'_>,
+    request: &mut Unread,
+) -> Result<S::Requester, ApiError> {
+    let credentials = S::extract_authentication(request.head()).map_err(S::missing)?;
+    S::authenticate(app, call, credentials, request).await
+}
+
+fn borrowed(request: &http::Request<Bytes>) -> http::Request<&[u8]> {
+    let mut borrowed = http::Request::new(&request.body()[..]);
+    *borrowed.method_mut() = request.method().clone();
+    *borrowed.uri_mut() = request.uri().clone();
+    *borrowed.headers_mut() = request.headers().clone();
+    borrowed
+}
+
+/// The other server that makes a request of an endpoint that is not one of ruma's types, by its
+/// signature. The request has no body.
+pub struct FromServer(pub OwnedServerName);
+
+impl<S: Sync> FromRequestParts<S> for FromServer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let app = Arc::clone(app(parts)?);
+        let address = address(parts)?.0;
+        let (method, uri) = (parts.method.clone(), parts.uri.clone());
+        let mut unread = Unread::new(parts.clone(), Body::empty());
+        let call = Call { method, path: uri.path(), address };
+        Ok(Self(authenticate::<ServerSignatures>(&app, call, &mut unread).await?))
     }
 }
 
@@ -163,14 +194,6 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
             Err(error) if error.is_data() => Err(ApiError::bad_json(error.to_string())),
             Err(error) => Err(ApiError::not_json(error.to_string())),
         }
-    }
-}
-
-async fn read_body(body: Body, limit: u64) -> Result<Bytes, ApiError> {
-    match Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(ApiError::too_large()),
-        Err(error) => Err(ApiError::not_json(format!("The body cannot be read: {error}"))),
     }
 }
 

@@ -44,6 +44,8 @@ pub struct RateLimits {
     pub ephemeral: RateLimit,
     /// Reports to the administrators.
     pub report: RateLimit,
+    /// Requests of another server, counted for that server.
+    pub federation: RateLimit,
 }
 
 impl RateLimits {
@@ -53,7 +55,7 @@ impl RateLimits {
     }
 
     /// Each limit with its key in the configuration.
-    pub fn named(&self) -> [(&'static str, RateLimit); 11] {
+    pub fn named(&self) -> [(&'static str, RateLimit); 12] {
         [
             ("login", self.login),
             ("failed_login", self.failed_login),
@@ -66,6 +68,7 @@ impl RateLimits {
             ("search", self.search),
             ("ephemeral", self.ephemeral),
             ("report", self.report),
+            ("federation", self.federation),
         ]
     }
 }
@@ -86,6 +89,7 @@ impl Default for RateLimits {
             search: on(5.0, 50),
             ephemeral: on(20.0, 200),
             report: on(0.1, 20),
+            federation: on(100.0, 2_000),
         }
     }
 }

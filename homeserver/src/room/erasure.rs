@@ -38,6 +38,13 @@ impl Rooms {
         Ok(())
     }
 
+    /// Whether other servers get the event only without its content, since its sender's account is
+    /// erased.
+    pub(super) fn is_erased_for_servers(&self, event: &Event) -> bool {
+        let about_the_room = event.is_state() && event.kind != TimelineEventType::RoomMember;
+        !about_the_room && self.0.erased.0.read().contains_key(&event.sender)
+    }
+
     /// The copy of the event that somebody gets from whom its sender's account is hidden; `None` if
     /// they may see the event itself.
     pub(super) async fn erased_copy(

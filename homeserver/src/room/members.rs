@@ -13,7 +13,7 @@ use kith_store::{
 use parking_lot::Mutex;
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 
-use super::{Room, Rooms};
+use super::{Room, Rooms, servers::KnownServers};
 
 pub type UserSet = HashSet<OwnedUserId>;
 /// A user's rooms of every membership.
@@ -26,15 +26,16 @@ const REMEMBERED: usize = 20_000;
 #[derive(Clone)]
 pub struct Members {
     store: Store,
-    known: Arc<Mutex<Known>>,
+    pub(super) known: Arc<Mutex<Known>>,
 }
 
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     users: HashMap<OwnedUserId, Arc<Memberships>>,
     /// Counts the commits that changed a membership: rows that were read before one of them are
     /// not remembered.
-    changes: u64,
+    pub(super) changes: u64,
+    pub(super) servers: KnownServers,
 }
 
 impl Members {
@@ -128,6 +129,7 @@ impl Members {
     pub(super) fn update(&self, user_id: &UserId, room: RoomNumber, row: MemberRow) {
         let mut known = self.known.lock();
         known.changes += 1;
+        known.servers.update(room, &user_id.to_owned(), &row.membership);
         if let Some(rooms) = known.users.get_mut(user_id) {
             Arc::make_mut(rooms).insert(room, row);
         }

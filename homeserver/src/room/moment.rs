@@ -8,24 +8,24 @@ use ruma::MilliSecondsSinceUnixEpoch;
 
 use super::{
     Room, RoomError, Rooms, event::Event, history::TimelineToken, timeline::Direction,
-    visibility::Visibility,
+    visibility::Sees,
 };
 
 /// How many places of a timeline are read at once, and how far behind the moment's place events that
 /// are out of order are looked for.
 const ROWS: usize = 100;
-/// How many events one request looks at to find one that the user sees.
+/// How many events one request looks at to find one that the viewer sees.
 const LOOKED_AT: usize = 2_000;
 
 impl Rooms {
-    /// The event that the user sees closest to a moment: at or after it going forward, at or before
+    /// The event that the viewer sees closest to a moment: at or after it going forward, at or before
     /// it going backward.
     ///
     /// Times rise along a timeline but for clocks that go wrong, so the place is found by halving.
     pub async fn event_near(
         &self,
         room: &Room,
-        visibility: &mut Visibility<'_>,
+        viewer: &mut impl Sees,
         moment: MilliSecondsSinceUnixEpoch,
         direction: Direction,
     ) -> Result<Option<Arc<Event>>, RoomError> {
@@ -40,7 +40,7 @@ impl Rooms {
                     let event = self.event(room, *index).await?;
                     let Some(distance) = distance(&event, moment, direction) else { continue };
                     if closest.as_ref().is_none_or(|(least, _)| distance < *least)
-                        && visibility.sees(&event).await?
+                        && viewer.sees(&event).await?
                     {
                         closest = Some((distance, event));
                     }

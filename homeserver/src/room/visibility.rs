@@ -2,7 +2,7 @@
 //!
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#room-history-visibility)
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, future::Future, sync::Arc};
 
 use kith_store::tables::{MemberRow, SnapshotId, Verdict};
 use ruma::{
@@ -15,6 +15,11 @@ use ruma::{
 use serde::Deserialize;
 
 use super::{Room, RoomError, Rooms, event::Event};
+
+/// Somebody's eyes on one room.
+pub trait Sees {
+    fn sees(&mut self, event: &Event) -> impl Future<Output = Result<bool, RoomError>> + Send;
+}
 
 /// Answers for one user and one room; remembers what it found for each state, since neighbours in a
 /// timeline mostly share one.
@@ -211,6 +216,12 @@ impl Visibility<'_> {
         let membership = member.map_or(MembershipState::Leave, |event| membership_of(&event));
         self.seen.insert(snapshot, (visibility.clone(), membership.clone()));
         Ok((visibility, membership))
+    }
+}
+
+impl Sees for Visibility<'_> {
+    async fn sees(&mut self, event: &Event) -> Result<bool, RoomError> {
+        Visibility::sees(self, event).await
     }
 }
 
