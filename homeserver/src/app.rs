@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     account_data::AccountData,
+    callers::Callers,
     config::Config,
     device_memory::DeviceLocks,
     devices::Sessions,
@@ -24,6 +25,7 @@ use crate::{
     key_backup::KeyBackups,
     keys::Keys,
     media::Media,
+    openid::OpenId,
     outgoing,
     predecessor::RoomSettings,
     presence::Presence,
@@ -53,6 +55,7 @@ pub struct App {
     pub remotes: Remotes,
     pub key_ring: KeyRing,
     pub rate_limits: RateLimiter,
+    pub callers: Callers,
     pub users: Users,
     pub profiles: Profiles,
     pub directory: Directory,
@@ -63,6 +66,7 @@ pub struct App {
     pub sessions: Sessions,
     pub key_backups: KeyBackups,
     pub account_data: AccountData,
+    pub openid: OpenId,
     pub media: Media,
     pub rooms: Rooms,
     pub thread_subscriptions: ThreadSubscriptions,
@@ -103,6 +107,7 @@ impl App {
         let sessions =
             Sessions::new(store.clone(), locks, keys.clone(), to_device.clone(), lifetime);
         let account_data = AccountData::new(store.clone());
+        let openid = OpenId::new(team.clone());
         let folder = team.config().data_dir.join("media").join(store.team().to_string());
         let media = Media::new(team.clone(), MediaStore::folder(&folder)?);
         let rooms =
@@ -160,6 +165,7 @@ impl App {
             remotes,
             key_ring,
             rate_limits,
+            callers: Callers::default(),
             users,
             profiles,
             directory,
@@ -170,6 +176,7 @@ impl App {
             sessions,
             key_backups: KeyBackups::new(store),
             account_data,
+            openid,
             media,
             rooms,
             thread_subscriptions,

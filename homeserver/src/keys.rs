@@ -11,7 +11,7 @@ mod signed;
 use std::sync::Arc;
 
 use kith_store::{
-    Batch, Change, Store,
+    Batch, Change, Store, StreamPosition,
     tables::{self, DeviceKey},
 };
 use ruma::UserId;
@@ -70,6 +70,19 @@ impl Keys {
 }
 
 impl Keys {
+    pub fn team(&self) -> &Team {
+        &self.0.team
+    }
+
+    /// Grows with each change of a user's devices and of their public keys; 0 before the first.
+    pub async fn device_list_version(
+        &self,
+        user_id: &UserId,
+    ) -> Result<StreamPosition, kith_store::Error> {
+        let position = self.0.store.get(&tables::DEVICE_LIST_CHANGES, &user_id.to_owned()).await?;
+        Ok(position.unwrap_or_default())
+    }
+
     /// Deletes everything that a device uploaded in this batch, which tells readers of the log. Call
     /// it under the user's lock.
     pub async fn forget_device(

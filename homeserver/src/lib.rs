@@ -21,6 +21,7 @@ pub mod to_device;
 pub mod devices;
 pub mod key_backup;
 pub mod account_data;
+pub mod openid;
 pub mod media;
 pub mod room;
 pub mod thread_subscriptions;

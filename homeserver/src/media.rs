@@ -52,6 +52,15 @@ impl Media {
         if server_name != self.team.server_name() {
             return Ok(None);
         }
+        self.own(id).await
+    }
+
+    /// A file that one of our users uploaded.
+    pub async fn own(
+        &self,
+        id: &str,
+    ) -> Result<Option<(Metadata, impl Stream<Item = io::Result<Bytes>> + Send + 'static)>, Error>
+    {
         match self.store.get(id).await {
             Err(Error::InvalidId) => Ok(None),
             found => found,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use quick_cache::sync::Cache;
-use ruma::{OwnedServerName, ServerName, UserId};
+use ruma::{ServerName, UserId};
 
 use crate::config;
 
@@ -48,12 +48,6 @@ pub enum Who<'a> {
     /// An IPv6 address counts for its network of 64 bits: whoever has one address has them all.
     Address(IpAddr),
     Server(&'a ServerName),
-}
-
-impl<'a> From<&'a OwnedServerName> for Who<'a> {
-    fn from(server: &'a OwnedServerName) -> Self {
-        Self::Server(server)
-    }
 }
 
 impl<'a, T: AsRef<UserId>> From<&'a T> for Who<'a> {

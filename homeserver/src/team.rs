@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hmac::{Hmac, Mac};
 use kith_federation::{
     remotes::Policy,
     signing_key::{MalformedKey, SigningKey},
@@ -12,6 +13,7 @@ use ruma::{
     CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName, UserId,
     signatures::{Ed25519KeyPair, JsonError},
 };
+use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -67,6 +69,14 @@ impl Team {
 
     pub fn snapshot_key(&self) -> [u8; 32] {
         self.0.snapshot_key
+    }
+
+    /// A secret key of the team for this purpose and no other.
+    pub fn derived_key(&self, purpose: &str) -> [u8; 32] {
+        let mut code = Hmac::<Sha256>::new_from_slice(&self.0.snapshot_key)
+            .expect("a key of any length is one");
+        code.update(purpose.as_bytes());
+        code.finalize().into_bytes().into()
     }
 
     pub fn config(&self) -> &Config {

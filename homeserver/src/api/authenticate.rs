@@ -17,7 +17,11 @@ use ruma::{
 };
 
 use super::{ApiError, permission, unread::Unread};
-use crate::{app::App, rate_limit::Action, users::Requester};
+use crate::{
+    app::App,
+    rate_limit::{Action, Who},
+    users::Requester,
+};
 
 /// Bytes of a request of another server: a full transaction, 50 PDUs and 100 EDUs of 64 KiB, and more.
 const FEDERATION_BODY: u64 = 200 * 64 * 1024;
@@ -53,12 +57,7 @@ pub trait Authenticate: AuthScheme<Output: Send> {
 impl Authenticate for NoAuthentication {
     type Requester = ();
 
-    async fn authenticate(
-        _: &App,
-        _: Call<'_>,
-        (): (),
-        _: &mut Unread,
-    ) -> Result<(), ApiError> {
+    async fn authenticate(_: &App, _: Call<'_>, (): (), _: &mut Unread) -> Result<(), ApiError> {
         Ok(())
     }
 }
@@ -66,12 +65,7 @@ impl Authenticate for NoAuthentication {
 impl Authenticate for NoAccessToken {
     type Requester = ();
 
-    async fn authenticate(
-        _: &App,
-        _: Call<'_>,
-        (): (),
-        _: &mut Unread,
-    ) -> Result<(), ApiError> {
+    async fn authenticate(_: &App, _: Call<'_>, (): (), _: &mut Unread) -> Result<(), ApiError> {
         Ok(())
     }
 }
@@ -154,7 +148,7 @@ impl Authenticate for ServerSignatures {
         let request_with_body = request.read(FEDERATION_BODY).await?;
         let origin = app.key_ring.verify_request(&x_matrix, request_with_body, ours).await?;
         drop(unproven);
-        app.rate_limits.check(Action::Federation, &origin)?;
+        app.rate_limits.check(Action::Federation, Who::Server(&origin))?;
         request.hold(app.callers.enter(origin.clone().into())?);
         Ok(origin)
     }

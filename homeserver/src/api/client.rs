@@ -51,6 +51,7 @@ pub fn router(router: Router) -> Router {
         .endpoint(account::get_3pids)
         .endpoint(account::get_username_availability)
         .endpoint(account::register)
+        .endpoint(account::request_openid_token)
         .endpoint(account::whoami)
         .endpoint(admin::get_user_info)
         .endpoint(admin::is_user_locked)

@@ -6,13 +6,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use ruma::api::{
-    client::keys::upload_signatures::v3::Failure,
-    error::{DeserializationError, FromHttpRequestError},
+use kith_federation::key_ring::VerifyError;
+use ruma::{
+    ServerName,
+    api::{
+        client::keys::upload_signatures::v3::Failure,
+        error::{DeserializationError, FromHttpRequestError},
+    },
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
+    callers::Busy,
     devices::{AuthenticationError, DehydratedError, DeviceError},
     invites::InviteError,
     key_backup::BackupError,
@@ -22,7 +27,7 @@ use crate::{
     reports::ReportError,
     room::{
         RoomError, SendError, access::ReadError, alias::AliasError, create::CreateError,
-        draft::DraftError, history, space::SpaceError,
+        draft::DraftError, history, server_view::ServerReadError, space::SpaceError,
     },
     sync::{FilterError, sliding::SlidingError},
     thread_subscriptions::SubscriptionError,
@@ -104,6 +109,16 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN", "Missing access token")
     }
 
+    /// Another server's request is not signed as it must be.
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "M_UNAUTHORIZED", message)
+    }
+
+    /// The team's policy is not to speak with this server.
+    pub fn not_federating(server: &ServerName) -> Self {
+        Self::forbidden(format!("This server does not federate with {server}"))
+    }
+
     pub fn user_locked() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "M_USER_LOCKED", "This account has been locked")
             .with("soft_logout", true)
@@ -131,6 +146,12 @@ impl ApiError {
     pub fn unknown_token(soft_logout: bool) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN", "Unknown access token")
             .with("soft_logout", soft_logout)
+    }
+
+    /// Third parties show it to ask who somebody is.
+    pub fn unknown_openid_token() -> Self {
+        let message = "Access token unknown or expired";
+        Self::new(StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN", message)
     }
 
     /// Account data that only this server may write.
@@ -376,6 +397,39 @@ impl From<ToDeviceError> for ApiError {
                 Self::invalid_param(error.to_string())
             }
             ToDeviceError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Busy> for ApiError {
+    fn from(_: Busy) -> Self {
+        Self::limit_exceeded(1_000)
+    }
+}
+
+impl From<VerifyError> for ApiError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::NotAllowed(server) => Self::not_federating(&server),
+            VerifyError::Store(_) => Self::internal(error),
+            VerifyError::Malformed(_)
+            | VerifyError::Unsigned(_)
+            | VerifyError::BadSignature(_)
+            | VerifyError::NoKey(_)
+            | VerifyError::KeysUnavailable { .. }
+            | VerifyError::OtherDestination => Self::unauthorized(error.to_string()),
+        }
+    }
+}
+
+impl From<ServerReadError> for ApiError {
+    fn from(error: ServerReadError) -> Self {
+        match error {
+            ServerReadError::NotInRoom | ServerReadError::Denied => {
+                Self::forbidden(error.to_string())
+            }
+            ServerReadError::NoSuchEvent => Self::not_found(error.to_string()),
+            ServerReadError::Room(error) => error.into(),
         }
     }
 }

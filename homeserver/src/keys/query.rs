@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kith_store::{Json, Scan, tables};
+use kith_store::{
+    Json, Scan,
+    tables::{self, DeviceKey},
+};
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use serde_json::{Value, json};
 
@@ -56,30 +59,62 @@ impl Keys {
         Ok(found)
     }
 
+    /// What other servers may see: not what users call their devices, and no signatures but their own.
+    pub async fn query_for_server<'a>(
+        &self,
+        users: impl IntoIterator<Item = (&'a OwnedUserId, &'a Vec<OwnedDeviceId>)>,
+    ) -> Result<Queried, kith_store::Error> {
+        let mut found = Queried::default();
+        for (user, named) in users {
+            if !self.0.team.is_ours(user) {
+                continue;
+            }
+            let rows = self.device_rows(user, named).await?;
+            if rows.is_empty() && !self.0.store.contains(&tables::USERS, user).await? {
+                continue;
+            }
+            let devices = rows.into_iter().map(|((_, device), Json(keys))| (device, keys));
+            found.devices.insert(user.clone(), devices.collect());
+            let keys = self.cross_signing(user).await?;
+            found.master.extend(keys.master.map(|key| (user.clone(), key)));
+            found.self_signing.extend(keys.self_signing.map(|key| (user.clone(), key)));
+        }
+        Ok(found)
+    }
+
     async fn devices(
         &self,
         user: &OwnedUserId,
         named: &[OwnedDeviceId],
     ) -> Result<BTreeMap<OwnedDeviceId, Value>, kith_store::Error> {
-        let store = &self.0.store;
-        let mut rows = Vec::new();
-        if named.is_empty() {
-            rows = store.scan(&tables::DEVICE_KEYS, Scan::prefix(&(user.clone(),))).await?;
-        }
-        for device in named {
-            let at = (user.clone(), device.clone());
-            let row = store.get(&tables::DEVICE_KEYS, &at).await?;
-            rows.extend(row.map(|row| (at, row)));
-        }
         let mut devices = BTreeMap::new();
-        for (at, Json(mut keys)) in rows {
-            let device = store.get(&tables::DEVICES, &at).await?;
+        for (at, Json(mut keys)) in self.device_rows(user, named).await? {
+            let device = self.0.store.get(&tables::DEVICES, &at).await?;
             if let Some(name) = device.and_then(|Json(device)| device.display_name) {
                 keys["unsigned"] = json!({ "device_display_name": name });
             }
             devices.insert(at.1, keys);
         }
         Ok(devices)
+    }
+
+    /// Of the devices that are named, or of all if none is.
+    async fn device_rows(
+        &self,
+        user: &OwnedUserId,
+        named: &[OwnedDeviceId],
+    ) -> Result<Vec<(DeviceKey, Json<Value>)>, kith_store::Error> {
+        let store = &self.0.store;
+        if named.is_empty() {
+            return store.scan(&tables::DEVICE_KEYS, Scan::prefix(&(user.clone(),))).await;
+        }
+        let mut rows = Vec::new();
+        for device in named {
+            let at = (user.clone(), device.clone());
+            let row = store.get(&tables::DEVICE_KEYS, &at).await?;
+            rows.extend(row.map(|row| (at, row)));
+        }
+        Ok(rows)
     }
 
     /// Adds what the asking user's user-signing key says of another user's master key.

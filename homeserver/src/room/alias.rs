@@ -8,7 +8,10 @@ use kith_store::{
     Batch, Json, Scan,
     tables::{self, AliasRow},
 };
-use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, RoomId, UserId, events::StateEventType};
+use ruma::{
+    OwnedRoomAliasId, OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, UserId,
+    events::StateEventType,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -50,6 +53,25 @@ impl Rooms {
     ) -> Result<Option<OwnedRoomId>, kith_store::Error> {
         let row = self.store().get(&tables::ALIASES, &alias.to_owned()).await?;
         Ok(row.map(|Json(row)| row.room_id))
+    }
+
+    /// Servers by which a room can be joined: this one if it is there, then those with most members.
+    pub async fn servers_to_join_by(
+        &self,
+        room_id: &RoomId,
+        limit: usize,
+    ) -> Result<Vec<OwnedServerName>, RoomError> {
+        let own = self.team().server_name();
+        let mut servers = Vec::new();
+        if let Some(room) = self.get(room_id).await? {
+            let known = self.members().servers(room.number).await?;
+            servers = known.joined().into_iter().cloned().collect();
+        }
+        if let Some(at) = servers.iter().position(|server| server == own) {
+            servers[..=at].rotate_right(1);
+        }
+        servers.truncate(limit);
+        Ok(servers)
     }
 
     /// The aliases of this server that point to a room.

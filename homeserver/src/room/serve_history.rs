@@ -148,9 +148,10 @@ impl ServerView<'_> {
         if self.room.rules.authorization.room_create_event_id_as_room_id {
             let create = StateEventType::RoomCreate;
             let create = self.rooms().current_state_event(&self.room, &create, "").await?;
-            for event in create.filter(|create| of.iter().any(|event| !Arc::ptr_eq(event, create))) {
-                known.insert(event.event_id.clone());
-                chain.push(event);
+            let rests = |create: &Arc<Event>| of.iter().any(|event| !Arc::ptr_eq(event, create));
+            if let Some(create) = create.filter(rests) {
+                known.insert(create.event_id.clone());
+                chain.push(create);
             }
         }
         while let Some(event) = waiting.pop() {

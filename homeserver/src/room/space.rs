@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use ruma::{
-    OwnedRoomId, OwnedUserId, RoomId, UserId,
+    OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId,
     events::{StateEventType, room::member::MembershipState},
     room::{RoomSummary, RoomType},
 };
@@ -24,6 +24,8 @@ use crate::random::random_string;
 pub const DEEPEST: u32 = 20;
 /// How many children of one space are looked at, by order.
 const CHILDREN: usize = 2_000;
+/// How many of them another server is told of.
+const CHILDREN_FOR_SERVERS: usize = 500;
 /// How many rooms one walk visits, on all its pages, and how many may wait to be visited.
 const VISITED: usize = 10_000;
 const WAITING: usize = 5_000;
@@ -48,6 +50,15 @@ pub struct FoundRoom {
     pub summary: RoomSummary,
     /// Its `m.space.child` events, stripped, with their time.
     pub children: Vec<Value>,
+}
+
+/// What another server is told of a space.
+#[derive(Debug)]
+pub struct SpaceForServer {
+    pub room: FoundRoom,
+    pub children: Vec<RoomSummary>,
+    /// Children that are here but not for that server.
+    pub inaccessible: Vec<OwnedRoomId>,
 }
 
 #[derive(Debug)]
@@ -159,6 +170,38 @@ impl Rooms {
             return Err(SpaceError::Changed);
         }
         Ok(Walk::clone(&walk))
+    }
+
+    /// A space as a server may know of it, with those children of which this server knows; `None` if it
+    /// may not, or there is no such room.
+    pub async fn space_for_server(
+        &self,
+        space: &RoomId,
+        server: &ServerName,
+        suggested_only: bool,
+    ) -> Result<Option<SpaceForServer>, RoomError> {
+        let Some(room) = self.get(space).await? else { return Ok(None) };
+        if !self.may_server_find(&room, server).await? {
+            return Ok(None);
+        }
+        let summary = self.summary(&room).await?;
+        let mut listed = Vec::new();
+        if summary.room_type == Some(RoomType::Space) {
+            listed = self.children_of_space(&room, suggested_only).await?;
+            listed.truncate(CHILDREN_FOR_SERVERS);
+        }
+        let (mut children, mut inaccessible) = (Vec::new(), Vec::new());
+        for child in &listed {
+            let Some(room) = self.get(&child.room_id).await? else { continue };
+            if self.may_server_find(&room, server).await? {
+                children.push(self.summary(&room).await?);
+            } else {
+                inaccessible.push(child.room_id.clone());
+            }
+        }
+        let stripped = listed.iter().map(|child| stripped(&child.event)).collect();
+        let room = FoundRoom { summary, children: stripped };
+        Ok(Some(SpaceForServer { room, children, inaccessible }))
     }
 
     /// Who is banned sees only what anybody may read.

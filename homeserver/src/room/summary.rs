@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kith_store::tables::MemberRow;
 use ruma::{
-    EventEncryptionAlgorithm, RoomOrAliasId, UserId,
+    EventEncryptionAlgorithm, OwnedRoomId, RoomOrAliasId, ServerName, UserId,
     events::{StateEventType, room::member::MembershipState},
     room::{AllowRule, JoinRule, JoinRuleSummary, RoomMembership, RoomSummary},
 };
@@ -83,9 +83,47 @@ impl Rooms {
         Ok(open || self.is_world_readable(room).await?)
     }
 
+    /// Whether another server may know that a room exists: one with users that are joined or invited,
+    /// and any whose users could join, knock or read. A list that denies the server denies this too.
+    pub async fn may_server_find(
+        &self,
+        room: &Room,
+        server: &ServerName,
+    ) -> Result<bool, RoomError> {
+        #[derive(Deserialize)]
+        struct Create {
+            #[serde(rename = "m.federate", default = "yes")]
+            federate: bool,
+        }
+        fn yes() -> bool {
+            true
+        }
+        let create: Option<Create> =
+            self.current_state(room, &StateEventType::RoomCreate, "").await?;
+        if create.is_some_and(|create| !create.federate) || !self.check_acl(room, server).await? {
+            return Ok(false);
+        }
+        match self.join_rule(room).await? {
+            Some(JoinRule::Public | JoinRule::Knock | JoinRule::KnockRestricted(_)) => {
+                return Ok(true);
+            }
+            Some(JoinRule::Restricted(restricted)) => {
+                for room_id in rooms_of(&restricted.allow) {
+                    if let Some(other) = self.get(room_id).await?
+                        && self.has_server(&other, server).await?
+                    {
+                        return Ok(true);
+                    }
+                }
+            }
+            _ => {}
+        }
+        let servers = self.members().servers(room.number).await?;
+        Ok(servers.is_invited(server) || self.is_world_readable(room).await?)
+    }
+
     async fn is_in_any(&self, allow: &[AllowRule], user_id: &UserId) -> Result<bool, RoomError> {
-        for rule in allow {
-            let AllowRule::RoomMembership(RoomMembership { room_id, .. }) = rule else { continue };
+        for room_id in rooms_of(allow) {
             if let Some(other) = self.get(room_id).await?
                 && self.members().is_joined(other.number, user_id).await?
             {
@@ -98,4 +136,12 @@ impl Rooms {
     async fn join_rule(&self, room: &Room) -> Result<Option<JoinRule>, RoomError> {
         self.current_state(room, &StateEventType::RoomJoinRules, "").await
     }
+}
+
+/// The rooms whose members are let in.
+fn rooms_of(allow: &[AllowRule]) -> impl Iterator<Item = &OwnedRoomId> {
+    allow.iter().filter_map(|rule| match rule {
+        AllowRule::RoomMembership(RoomMembership { room_id, .. }) => Some(room_id),
+        _ => None,
+    })
 }

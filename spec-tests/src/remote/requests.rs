@@ -101,18 +101,41 @@ impl RemoteServer {
         path: &str,
         body: Option<Value>,
     ) -> Answer {
-        let uri = absolute(path);
+        let authorization = self.sign_request(server, signing, &method, path, body.as_ref());
         let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
-        let request = axum::http::Request::builder().method(method.clone()).uri(&uri);
-        let request = request.body(bytes.clone()).expect("a request");
+        self.send_raw(server, method, path, bytes, Some(&authorization)).await
+    }
+
+    /// The `Authorization` header of this request.
+    pub fn authorization(
+        &self,
+        server: &TestServer,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> String {
+        self.sign_request(server, self.signing(server), &method, path, body)
+    }
+
+    fn sign_request(
+        &self,
+        server: &TestServer,
+        signing: Signing,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> String {
+        let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let request = axum::http::Request::builder().method(method.clone()).uri(absolute(path));
+        let request = request.body(bytes).expect("a request");
         let named = signing.destination.clone();
         let destination =
-            named.clone().unwrap_or_else(|| server.name().try_into().expect("a name"));
+            named.clone().unwrap_or_else(|| server.name().try_into().expect("a server name"));
         let pair = signing.pair.as_ref().unwrap_or(&self.shared.pair);
         let input = XMatrixSigningInput::new(signing.origin, destination, pair);
         let mut x_matrix = XMatrix::sign_http_request(&request, input).expect("a signature");
         x_matrix.destination = named;
-        self.send_raw(server, method, path, bytes, Some(&x_matrix.to_string())).await
+        x_matrix.to_string()
     }
 
     /// Any bytes with any `Authorization`, or none.

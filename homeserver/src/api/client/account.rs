@@ -7,8 +7,9 @@ use ruma::{
         ThirdPartyIdRemovalStatus, change_password, check_registration_token_validity, deactivate,
         get_3pids, get_username_availability,
         register::{self, LoginType, RegistrationKind},
-        whoami,
+        request_openid_token, whoami,
     },
+    authentication::TokenType,
 };
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     },
     app::App,
     devices::{SessionRequest, Sessions},
+    openid::{self, OpenId},
     rate_limit::{Action, RateLimiter},
     team::Team,
     users::{NewAccount, Users},
@@ -246,4 +248,21 @@ pub(in crate::api) fn check_password(password: &str) -> Result<(), ApiError> {
         1..=PASSWORD => Ok(()),
         _ => Err(ApiError::invalid_param(format!("A password has at most {PASSWORD} bytes"))),
     }
+}
+
+/// `POST /_matrix/client/v3/user/{userId}/openid/request_token`
+pub async fn request_openid_token(
+    State(team): State<Team>,
+    State(tokens): State<OpenId>,
+    Incoming { requester, request }: Incoming<request_openid_token::v3::Request>,
+) -> Result<request_openid_token::v3::Response, ApiError> {
+    if requester.user_id != request.user_id {
+        return Err(ApiError::forbidden("You can ask for a token of your own alone"));
+    }
+    Ok(request_openid_token::v3::Response::new(
+        tokens.token(&request.user_id),
+        TokenType::Bearer,
+        team.server_name().to_owned(),
+        openid::LIFETIME,
+    ))
 }

@@ -112,13 +112,13 @@ fn only_ours(rooms: &Rooms, server: Option<&ServerName>) -> Result<(), ApiError>
 }
 
 /// Which part of the list. A token is `p` and the number of rooms before it.
-struct Page {
-    offset: usize,
-    limit: usize,
+pub struct Page {
+    pub offset: usize,
+    pub limit: usize,
 }
 
 impl Page {
-    fn new(limit: Option<UInt>, since: Option<&str>) -> Result<Self, ApiError> {
+    pub fn new(limit: Option<UInt>, since: Option<&str>) -> Result<Self, ApiError> {
         let offset = match since {
             None => 0,
             Some(since) => since
@@ -131,12 +131,12 @@ impl Page {
         Ok(Self { offset, limit: limit.unwrap_or(DEFAULT_ROOMS).min(MAX_ROOMS) })
     }
 
-    fn next(&self, found: &Published) -> Option<String> {
+    pub fn next(&self, found: &Published) -> Option<String> {
         let next = self.offset.saturating_add(self.limit);
         (next < found.total).then(|| format!("p{next}"))
     }
 
-    fn previous(&self) -> Option<String> {
+    pub fn previous(&self) -> Option<String> {
         (self.offset > 0).then(|| format!("p{}", self.offset.saturating_sub(self.limit)))
     }
 }

@@ -85,7 +85,7 @@ async fn download(
     let not_found = || ApiError::not_found("There is no such file");
     let server_name = <&ServerName>::try_from(server_name).map_err(|_| not_found())?;
     let (metadata, content) = media.download(server_name, id).await?.ok_or_else(not_found)?;
-    let headers = headers(&metadata, filename)?;
+    let headers = file_headers(&metadata, filename)?;
     Ok((headers, Body::from_stream(content)).into_response())
 }
 
@@ -121,7 +121,10 @@ const INLINE: [&str; 26] = [
 ];
 
 /// What the uploader claimed is repeated, but never believed: no script runs, nothing is sniffed.
-fn headers(metadata: &Metadata, filename: Option<String>) -> Result<HeaderMap, ApiError> {
+pub(in crate::api) fn file_headers(
+    metadata: &Metadata,
+    filename: Option<String>,
+) -> Result<HeaderMap, ApiError> {
     let content_type = metadata.content_type.as_deref().unwrap_or("application/octet-stream");
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let inline = INLINE.contains(&essence.as_str());

@@ -106,7 +106,7 @@ pub(super) fn timeline_token(token: &str) -> Result<TimelineToken, ApiError> {
     Ok(token.parse()?)
 }
 
-pub(super) fn direction(direction: api::Direction) -> Direction {
+pub(in crate::api) fn direction(direction: api::Direction) -> Direction {
     match direction {
         api::Direction::Backward => Direction::Backward,
         api::Direction::Forward => Direction::Forward,
