@@ -3,14 +3,16 @@
 //! Every connection goes to an address that the [`AddressGuard`] permits, every body that is read
 //! has a limit, every wait an end.
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{error::Error as StdError, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use hickory_resolver::ResolveError;
 use reqwest::redirect::{Attempt, Policy};
 use url::Url;
 
 use crate::{
-    guard::{AddressGuard, Denied, GuardedResolver},
+    guard::{AddressGuard, Denied},
+    resolver::{GuardedResolver, NoService},
     tls,
 };
 
@@ -19,6 +21,10 @@ pub struct Options {
     pub guard: AddressGuard,
     /// PEM texts with certificate authorities to trust beside the system's.
     pub certificate_authorities: Vec<Vec<u8>>,
+    /// Who is asked for names that are not in /etc/hosts, instead of whom the system asks.
+    pub name_servers: Option<Vec<SocketAddr>>,
+    /// The port of URLs of `.well-known` files; not 443 in tests.
+    pub https_port: u16,
     /// How many redirects are followed; after those, and with 0, the redirect is the answer.
     pub redirects: usize,
     /// Until a connection stands.
@@ -35,6 +41,8 @@ impl Default for Options {
         Self {
             guard: AddressGuard::default(),
             certificate_authorities: Vec::new(),
+            name_servers: None,
+            https_port: 443,
             redirects: 0,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(20),
@@ -68,6 +76,8 @@ pub enum RequestError {
     TooLong { limit: usize },
     #[error("no answer in time")]
     Timeout,
+    #[error("the name cannot be resolved: {0}")]
+    Resolve(String),
     #[error("the request has no usable URL")]
     Url,
     #[error("{0}")]
@@ -76,7 +86,7 @@ pub enum RequestError {
 
 impl Client {
     pub fn new(options: Options) -> Result<Self, ClientError> {
-        let resolver = GuardedResolver::new(Arc::new(options.guard.clone()));
+        let resolver = GuardedResolver::new(options.guard.clone(), options.name_servers.as_deref());
         Self::with_resolver(&options, resolver)
     }
 
@@ -160,16 +170,34 @@ fn redirects(guard: Arc<AddressGuard>, limit: usize) -> Policy {
 }
 
 fn failure(error: reqwest::Error) -> RequestError {
-    let mut cause: &(dyn StdError + 'static) = &error;
-    loop {
-        if let Some(denied) = cause.downcast_ref::<Denied>() {
-            return RequestError::Denied(denied.clone());
-        }
-        match cause.source() {
-            Some(next) => cause = next,
-            None if error.is_timeout() => return RequestError::Timeout,
-            // The last cause says it best: "connection refused", "certificate expired".
-            None => return RequestError::Connection(cause.to_string()),
+    match RequestError::from_cause(&error) {
+        RequestError::Connection(_) if error.is_timeout() => RequestError::Timeout,
+        failure => failure,
+    }
+}
+
+impl RequestError {
+    /// Looks for the cause among the causes.
+    pub(crate) fn from_cause(error: &(dyn StdError + 'static)) -> Self {
+        let mut cause = error;
+        loop {
+            if let Some(denied) = cause.downcast_ref::<Denied>() {
+                return Self::Denied(denied.clone());
+            }
+            if cause.is::<tokio::time::error::Elapsed>() {
+                return Self::Timeout;
+            }
+            if cause.is::<ResolveError>() || cause.is::<NoService>() {
+                return Self::Resolve(cause.to_string());
+            }
+            // An I/O error may hold its cause without calling it a source.
+            let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            let inner = inner.map(|inner| inner as &(dyn StdError + 'static));
+            match inner.or_else(|| cause.source()) {
+                Some(next) => cause = next,
+                // The last cause says it best: "connection refused", "certificate expired".
+                None => return Self::Connection(cause.to_string()),
+            }
         }
     }
 }

@@ -18,13 +18,13 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Uri, header};
+use http::{HeaderValue, Method, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
-        Client,
+        self, Client,
         connect::{HttpConnector, dns::Name},
     },
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -35,7 +35,8 @@ use tower_service::Service;
 
 use crate::{
     client::{ClientError, Options, RequestError},
-    guard::{AddressGuard, Denied, GuardedResolver},
+    guard::{AddressGuard, Denied},
+    resolver::GuardedResolver,
     tls,
 };
 
@@ -64,6 +65,33 @@ impl Default for Limits {
     fn default() -> Self {
         Self { timeout: Duration::from_secs(60), body: 16 * 1024 * 1024 }
     }
+}
+
+/// Why there is no answer, and whether there was no connection either.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: RequestError,
+    pub(crate) unreachable: bool,
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        Self { error, unreachable: false }
+    }
+}
+
+impl From<&legacy::Error> for Failure {
+    fn from(error: &legacy::Error) -> Self {
+        Self { error: RequestError::from_cause(error), unreachable: error.is_connect() }
+    }
+}
+
+/// The other side closed the connection before it answered.
+fn was_cut(error: &legacy::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    cause.is_some_and(|cause| {
+        cause.is_incomplete_message() || cause.is_canceled() || cause.is_closed()
+    })
 }
 
 /// Connections to servers, shared by whoever clones it.
@@ -108,7 +136,7 @@ impl Connections {
         authority: &ServerName,
         mut request: http::Request<Bytes>,
         limits: Limits,
-    ) -> Result<http::Response<Bytes>, RequestError> {
+    ) -> Result<http::Response<Bytes>, Failure> {
         if authority.port() == Some(443) {
             // The port of HTTPS would be left out.
             let host = HeaderValue::from_str(authority.as_str()).map_err(|_| RequestError::Url)?;
@@ -117,12 +145,27 @@ impl Connections {
         let agent = HeaderValue::from_static(concat!("Kith/", env!("CARGO_PKG_VERSION")));
         request.headers_mut().insert(header::USER_AGENT, agent);
         let exchange = async {
-            let answer = self.http.request(request.map(Full::new)).await;
-            let answer = answer.map_err(|error| failure(&error))?;
-            self.read(answer, limits.body).await
+            let answer = self.exchange(request.map(Full::new)).await?;
+            Ok(self.read(answer, limits.body).await?)
         };
         let ended = tokio::time::timeout(limits.timeout, exchange).await;
-        ended.unwrap_or(Err(RequestError::Timeout))
+        ended.unwrap_or(Err(RequestError::Timeout.into()))
+    }
+
+    /// A connection that was kept may end just when it is used again: what may be asked twice is.
+    async fn exchange(
+        &self,
+        request: http::Request<Full<Bytes>>,
+    ) -> Result<http::Response<Incoming>, Failure> {
+        let repeatable = matches!(*request.method(), Method::GET | Method::PUT);
+        let again = repeatable.then(|| request.clone());
+        match (self.http.request(request).await, again) {
+            (Ok(answer), _) => Ok(answer),
+            (Err(error), Some(request)) if was_cut(&error) => {
+                self.http.request(request).await.map_err(|error| Failure::from(&error))
+            }
+            (Err(error), _) => Err(Failure::from(&error)),
+        }
     }
 
     async fn read(
@@ -138,7 +181,7 @@ impl Connections {
         loop {
             let frame = tokio::time::timeout(self.read_timeout, rest.frame()).await;
             let Some(frame) = frame.map_err(|_| RequestError::Timeout)? else { break };
-            let frame = frame.map_err(|error| failure(&error))?;
+            let frame = frame.map_err(|error| RequestError::from_cause(&error))?;
             let Some(piece) = frame.data_ref() else { continue };
             if body.len() + piece.len() > limit {
                 return Err(RequestError::TooLong { limit });
@@ -146,26 +189,6 @@ impl Connections {
             body.extend_from_slice(piece);
         }
         Ok(http::Response::from_parts(head, body.freeze()))
-    }
-}
-
-fn failure(error: &(dyn StdError + 'static)) -> RequestError {
-    let mut cause = error;
-    loop {
-        if let Some(denied) = cause.downcast_ref::<Denied>() {
-            return RequestError::Denied(denied.clone());
-        }
-        if cause.is::<tokio::time::error::Elapsed>() {
-            return RequestError::Timeout;
-        }
-        // An I/O error may hold its cause without calling it a source.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let inner = inner.map(|inner| inner as &(dyn StdError + 'static));
-        match inner.or_else(|| cause.source()) {
-            Some(next) => cause = next,
-            // The last cause says it best: "connection refused", "certificate expired".
-            None => return RequestError::Connection(cause.to_string()),
-        }
     }
 }
 
@@ -189,19 +212,46 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let host = uri.host().unwrap_or_default();
-        if let Some(address) = address(host) {
-            if !self.guard.permits(address) {
-                let denied = Denied(host.to_owned());
-                return Box::pin(async move { Err(denied.into()) });
+        match Way::of(&uri) {
+            Way::Address(address) if !self.guard.permits(address.ip()) => {
+                let denied = Denied(address.ip().to_string());
+                Box::pin(async move { Err(denied.into()) })
             }
-            let port = uri.port_u16().unwrap_or(DEFAULT_PORT);
-            let uri = format!("https://{}/", SocketAddr::new(address, port));
-            let uri: Uri = uri.parse().expect("an address and a port are an authority");
-            return connect(self.hosts.clone(), uri);
+            Way::Address(address) => {
+                let uri = format!("https://{address}/");
+                let uri = uri.parse().expect("an address and a port are an authority");
+                connect(self.hosts.clone(), uri)
+            }
+            Way::Host => connect(self.hosts.clone(), uri),
+            Way::Service => connect(self.services.clone(), uri),
         }
-        let tcp = if uri.port().is_some() { &self.hosts } else { &self.services };
-        connect(tcp.clone(), uri)
+    }
+}
+
+/// Where a name leads to.
+#[derive(Debug, PartialEq, Eq)]
+enum Way {
+    Address(SocketAddr),
+    /// To the host's addresses, at the port of the name.
+    Host,
+    /// Where SRV records say, or the host's addresses at the default port.
+    Service,
+}
+
+impl Way {
+    fn of(uri: &Uri) -> Self {
+        let host = uri.host().unwrap_or_default();
+        let address: Option<IpAddr> = match host.strip_prefix('[') {
+            Some(host) => host.trim_end_matches(']').parse().ok().map(IpAddr::V6),
+            None => host.parse().ok().map(IpAddr::V4),
+        };
+        match (address, uri.port_u16()) {
+            (Some(address), port) => {
+                Self::Address(SocketAddr::new(address, port.unwrap_or(DEFAULT_PORT)))
+            }
+            (None, Some(_)) => Self::Host,
+            (None, None) => Self::Service,
+        }
     }
 }
 
@@ -213,14 +263,6 @@ fn connect(
         std::future::poll_fn(|context| tcp.poll_ready(context)).await?;
         Ok(tcp.call(uri).await?)
     })
-}
-
-/// The address, if the host of an URI is one.
-fn address(host: &str) -> Option<IpAddr> {
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) => address.parse().ok().map(IpAddr::V6),
-        None => host.parse().ok().map(IpAddr::V4),
-    }
 }
 
 /// Gives out permitted addresses.
@@ -275,5 +317,24 @@ where
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = tokio::time::timeout(self.timeout, self.inner.call(uri));
         Box::pin(async move { connecting.await? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_decides_where_to_connect() {
+        let way = |name: &str| Way::of(&format!("https://{name}/path").parse().expect("a URI"));
+        let address = |text: &str| Way::Address(text.parse().expect("an address"));
+        assert_eq!(way("192.0.2.1"), address("192.0.2.1:8448"));
+        assert_eq!(way("192.0.2.1:443"), address("192.0.2.1:443"));
+        assert_eq!(way("[2001:db8::1]"), address("[2001:db8::1]:8448"));
+        assert_eq!(way("[2001:db8::1]:1"), address("[2001:db8::1]:1"));
+        assert_eq!(way("matrix.example:8448"), Way::Host);
+        assert_eq!(way("matrix.example"), Way::Service);
+        // No address in the grammar of server names: DNS does not know it either.
+        assert_eq!(way("127.1"), Way::Service);
     }
 }

@@ -3,23 +3,10 @@
 //! A remote server, a user or a redirect chooses the name; the name's owner chooses the address.
 //! So the address itself is checked, after resolution and for each connection.
 
-use std::{
-    error::Error,
-    fmt,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{error::Error, fmt, net::IpAddr};
 
-use hickory_resolver::{
-    ResolveError, TokioResolver,
-    config::{LookupIpStrategy, ResolveHosts, ResolverConfig},
-    name_server::TokioConnectionProvider,
-};
 use ipnet::IpNet;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
-
-use crate::connection::DEFAULT_PORT;
 
 /// The networks that are never connected to, and the exceptions.
 #[derive(Debug, Clone, Default)]
@@ -64,75 +51,6 @@ impl fmt::Display for Denied {
 }
 
 impl Error for Denied {}
-
-/// Resolves names by /etc/hosts and then DNS, and gives out only permitted addresses.
-#[derive(Clone)]
-pub(crate) struct GuardedResolver {
-    resolver: Arc<TokioResolver>,
-    guard: Arc<AddressGuard>,
-}
-
-impl GuardedResolver {
-    pub(crate) fn new(guard: Arc<AddressGuard>) -> Self {
-        let builder = TokioResolver::builder_tokio().unwrap_or_else(|error: ResolveError| {
-            tracing::warn!(%error, "no usable DNS configuration: only /etc/hosts is asked");
-            let provider = TokioConnectionProvider::default();
-            TokioResolver::builder_with_config(ResolverConfig::new(), provider)
-        });
-        let mut builder = builder;
-        let options = builder.options_mut();
-        options.use_hosts_file = ResolveHosts::Always;
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        Self { resolver: Arc::new(builder.build()), guard }
-    }
-
-    pub(crate) fn guard(&self) -> Arc<AddressGuard> {
-        Arc::clone(&self.guard)
-    }
-
-    /// The host's permitted addresses. Their port 0 stands for the port of the URL.
-    pub(crate) async fn addresses(
-        &self,
-        host: &str,
-    ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
-        self.addresses_with_port(host, 0).await
-    }
-
-    /// The permitted addresses and ports of the Matrix server for a name without a port.
-    pub(crate) async fn services(
-        &self,
-        host: &str,
-    ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
-        self.addresses_with_port(host, DEFAULT_PORT).await
-    }
-
-    async fn addresses_with_port(
-        &self,
-        host: &str,
-        port: u16,
-    ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
-        let resolved = self.resolver.lookup_ip(host).await?;
-        let permitted: Vec<SocketAddr> = resolved
-            .iter()
-            .filter(|address| self.guard.permits(*address))
-            .map(|address| SocketAddr::new(address, port))
-            .collect();
-        if permitted.is_empty() {
-            return Err(Box::new(Denied(host.to_owned())));
-        }
-        Ok(permitted)
-    }
-}
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let resolver = self.clone();
-        Box::pin(async move {
-            let addresses = resolver.addresses(name.as_str()).await?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -5,48 +5,45 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
-use quick_cache::sync::Cache;
 use ruma::{
     CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedServerName, OwnedServerSigningKeyId,
-    ServerName, UInt,
-    api::federation::{authentication::XMatrix, discovery::get_server_keys},
-    room_version_rules::RoomVersionRules,
-    serde::Base64,
+    ServerName, UInt, api::federation::authentication::XMatrix,
+    room_version_rules::RoomVersionRules, serde::Base64,
     signatures::to_canonical_json_string_for_signing,
 };
 
 pub use crate::verify::{Verified, VerifyError};
 use crate::{
-    keys::{ServerKey, ServerKeys},
-    remotes::{FederationError, Limits, Remotes},
-    verify::{self, Needs},
+    key_fetcher::KeyFetcher,
+    keys::{Published, ServerKey, ServerKeys},
+    remotes::{FederationError, Remotes},
+    verify::{self, Need, Needs},
 };
 
-/// How many servers' keys are kept in memory.
-const REMEMBERED: usize = 5_000;
-/// How many servers are asked for their keys at once.
-const AT_ONCE: usize = 32;
-/// For a document of keys.
-const KEY_LIMITS: Limits = Limits { timeout: Duration::from_secs(15), body: 64 * 1024 };
 /// How many events are checked on one thread before the next is begun.
 const PIECE: usize = 64;
 
 /// Where the keys of other servers are kept when this one stops.
 #[async_trait]
 pub trait KeyStore: Send + Sync {
-    async fn load(&self, server: &ServerName) -> Result<Option<ServerKeys>, KeyStoreError>;
+    async fn load(&self, server: &ServerName) -> Result<Option<Published>, KeyStoreError>;
     /// Replaces what was kept of this server.
-    async fn save(&self, server: &ServerName, keys: &ServerKeys) -> Result<(), KeyStoreError>;
+    async fn save(&self, server: &ServerName, keys: &Published) -> Result<(), KeyStoreError>;
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+#[error("the stored keys cannot be read or written: {0}")]
 pub struct KeyStoreError(pub String);
+
+impl From<KeyStoreError> for VerifyError {
+    fn from(error: KeyStoreError) -> Self {
+        Self::Store(error.0)
+    }
+}
 
 /// The keys of all servers, as one team knows them. Cheap to clone.
 #[derive(Clone)]
@@ -54,20 +51,16 @@ pub struct KeyRing(Arc<Inner>);
 
 struct Inner {
     remotes: Remotes,
-    store: Arc<dyn KeyStore>,
-    notaries: Vec<OwnedServerName>,
+    fetcher: KeyFetcher,
     own: Arc<ServerKeys>,
-    memory: Cache<OwnedServerName, Arc<ServerKeys>>,
 }
-
-type Fetched = Result<Arc<ServerKeys>, Arc<FederationError>>;
 
 impl KeyRing {
     /// `notaries` are asked for the keys of servers that do not answer themselves.
     pub fn new(remotes: Remotes, store: Arc<dyn KeyStore>, notaries: Vec<OwnedServerName>) -> Self {
         let own = Arc::new(own_keys(&remotes));
-        let memory = Cache::new(REMEMBERED);
-        Self(Arc::new(Inner { remotes, store, notaries, own, memory }))
+        let fetcher = KeyFetcher::new(remotes.clone(), store, notaries);
+        Self(Arc::new(Inner { remotes, fetcher, own }))
     }
 
     /// Checks the signatures that the room version asks for, by keys that were valid when the event
@@ -162,33 +155,47 @@ impl KeyRing {
         }
         let now = MilliSecondsSinceUnixEpoch::now();
         let keys = self.keys_of(origin, BTreeSet::from([x_matrix.key.clone()]), now).await?;
-        let key = keys.keys.get(&x_matrix.key).filter(|key| key.valid_until >= now);
-        let Some(key) = key else { return Err(VerifyError::NoKey(origin.clone())) };
+        let Some(key) = keys.valid_at(&x_matrix.key, now) else {
+            return Err(VerifyError::NoKey(origin.clone()));
+        };
         let keys = BTreeMap::from([(x_matrix.key.to_string(), key.key.clone())]);
         let keys = BTreeMap::from([(origin.to_string(), keys)]);
         match x_matrix.verify_http_request(request, destination, &keys) {
-            Ok(()) => Ok(origin.clone()),
+            Ok(()) => {
+                self.0.remotes.reached(origin);
+                Ok(origin.clone())
+            }
             Err(_) => Err(VerifyError::BadSignature(origin.clone())),
         }
     }
 
-    /// What the server published, at least as new as `minimum_valid_until`, if it can be had: for
-    /// whoever asks this server as a notary. Signed by the server itself only.
+    /// What the server published, valid until that moment if it can be had: for whoever asks this
+    /// server as a notary. Signed by the server itself only.
     pub async fn published(
         &self,
         server: &ServerName,
         minimum_valid_until: MilliSecondsSinceUnixEpoch,
     ) -> Result<CanonicalJsonObject, VerifyError> {
-        let known = self.known(server).await?;
-        let fresh = |keys: &ServerKeys| keys.latest_validity() >= minimum_valid_until;
-        if let Some(known) = known.as_ref().filter(|known| fresh(known)) {
-            return Ok(known.document.clone());
+        let Inner { remotes, fetcher, .. } = &*self.0;
+        if server == remotes.server_name() {
+            return Ok(own_document(remotes));
         }
-        match (self.fetch(server).await, known) {
-            (Ok(keys), _) | (Err(_), Some(keys)) => Ok(keys.document.clone()),
-            (Err(error), None) => {
+        let stored = fetcher.stored(server).await?;
+        if let Some(stored) = stored.as_ref()
+            && stored.valid_until >= minimum_valid_until
+        {
+            return Ok(stored.document.clone());
+        }
+        let mut need = Need::default();
+        need.add(BTreeSet::new(), minimum_valid_until);
+        let fetched = fetcher.fetch(Needs::from([(server.to_owned(), need)])).await?;
+        let failed = fetched.into_iter().find_map(|(_, fetched)| fetched.error);
+        match (fetcher.stored(server).await?, failed) {
+            (Some(stored), _) => Ok(stored.document),
+            (None, Some(error)) => {
                 Err(VerifyError::KeysUnavailable { server: server.to_owned(), error })
             }
+            (None, None) => Err(VerifyError::NoKey(server.to_owned())),
         }
     }
 
@@ -198,86 +205,46 @@ impl KeyRing {
         ids: BTreeSet<OwnedServerSigningKeyId>,
         moment: MilliSecondsSinceUnixEpoch,
     ) -> Result<Arc<ServerKeys>, VerifyError> {
-        let needs = Needs::from([(server.to_owned(), BTreeMap::from([(ids, moment)]))]);
+        let mut need = Need::default();
+        need.add(ids, moment);
+        let needs = Needs::from([(server.to_owned(), need.clone())]);
         let mut known = self.keys(needs).await?;
-        known.of(server)
+        let keys = known.keys.remove(server).unwrap_or_default();
+        match known.failed.remove(server).filter(|_| !need.is_met(&keys)) {
+            Some(error) => Err(VerifyError::KeysUnavailable { server: server.to_owned(), error }),
+            None => Ok(keys),
+        }
     }
 
     /// The keys of each server, fetched where those that are known do not suffice.
     async fn keys(&self, needs: Needs) -> Result<Known, VerifyError> {
+        let Inner { remotes, fetcher, own } = &*self.0;
         let mut known = Known::default();
-        let mut lacking = Vec::new();
-        for (server, needs) in needs {
-            let keys = self.known(&server).await?;
-            let suffices = |keys: &ServerKeys| {
-                needs.iter().all(|(ids, moment)| keys.any_valid_at(ids.iter(), *moment))
-            };
-            match keys {
-                Some(keys) if suffices(&keys) => known.keys.insert(server, keys),
-                Some(keys) => {
-                    lacking.push(server.clone());
-                    known.keys.insert(server, keys)
-                }
-                None => {
-                    lacking.push(server);
-                    None
-                }
-            };
-        }
-        let fetching = stream::iter(lacking).map(async |server| {
-            let fetched = self.fetch(&server).await;
-            (server, fetched)
-        });
-        let mut fetching = std::pin::pin!(fetching.buffer_unordered(AT_ONCE));
-        while let Some((server, fetched)) = fetching.next().await {
-            match fetched {
-                Ok(keys) => {
+        let mut lacking = Needs::new();
+        for (server, need) in needs {
+            if server == remotes.server_name() {
+                known.keys.insert(server, Arc::clone(own));
+                continue;
+            }
+            match fetcher.known(&server).await? {
+                Some(keys) if need.is_met(&keys) => {
                     known.keys.insert(server, keys);
                 }
-                Err(error) => {
-                    known.failed.insert(server, error);
+                _ => {
+                    lacking.insert(server, need);
                 }
             }
         }
+        if lacking.is_empty() {
+            return Ok(known);
+        }
+        for (server, fetched) in fetcher.fetch(lacking).await? {
+            if let Some(error) = fetched.error {
+                known.failed.insert(server.clone(), error);
+            }
+            known.keys.insert(server, fetched.keys);
+        }
         Ok(known)
-    }
-
-    /// What is remembered or stored.
-    async fn known(&self, server: &ServerName) -> Result<Option<Arc<ServerKeys>>, VerifyError> {
-        if server == self.0.remotes.server_name() {
-            return Ok(Some(Arc::clone(&self.0.own)));
-        }
-        if let Some(keys) = self.0.memory.get(server) {
-            return Ok(Some(keys));
-        }
-        let stored = self.0.store.load(server).await;
-        let stored = stored.map_err(|error| VerifyError::Store(error.to_string()))?;
-        let stored = stored.map(Arc::new);
-        if let Some(keys) = &stored {
-            self.0.memory.insert(server.to_owned(), Arc::clone(keys));
-        }
-        Ok(stored)
-    }
-
-    /// Asks the server itself.
-    async fn fetch(&self, server: &ServerName) -> Fetched {
-        let request = get_server_keys::v2::Request::new();
-        let answer = self.0.remotes.request_with(server, request, KEY_LIMITS).await?;
-        let malformed =
-            |error: &dyn std::fmt::Display| Arc::new(FederationError::Malformed(error.to_string()));
-        let document: CanonicalJsonObject =
-            serde_json::from_str(answer.server_key.json().get()).map_err(|e| malformed(&e))?;
-        let keys = ServerKeys::read(server, document, MilliSecondsSinceUnixEpoch::now());
-        let mut keys = keys.map_err(|error| malformed(&error))?;
-        if let Ok(Some(older)) = self.known(server).await {
-            keys = keys.with_older(&older);
-        }
-        if let Err(error) = self.0.store.save(server, &keys).await {
-            tracing::error!(%server, %error, "the keys of a server are not kept");
-        }
-        let keys = Arc::new(keys);
-        self.0.memory.insert(server.to_owned(), Arc::clone(&keys));
-        Ok(keys)
     }
 }
 
@@ -289,17 +256,6 @@ struct Known {
 }
 
 impl Known {
-    fn of(&mut self, server: &ServerName) -> Result<Arc<ServerKeys>, VerifyError> {
-        if let Some(keys) = self.keys.remove(server) {
-            return Ok(keys);
-        }
-        let server = server.to_owned();
-        match self.failed.remove(&server) {
-            Some(error) => Err(VerifyError::KeysUnavailable { server, error }),
-            None => Err(VerifyError::NoKey(server)),
-        }
-    }
-
     fn check_event(
         &self,
         pdu: &CanonicalJsonObject,
@@ -322,13 +278,13 @@ impl Known {
 fn own_keys(remotes: &Remotes) -> ServerKeys {
     let key = remotes.signing_key();
     let id = OwnedServerSigningKeyId::try_from(key.id()).expect("ed25519 and six letters");
-    let (public, now) =
-        (Base64::new(key.pair().public_key().to_vec()), MilliSecondsSinceUnixEpoch::now());
-    let document = key.published(remotes.server_name(), now);
+    let public = Base64::new(key.pair().public_key().to_vec());
     let valid_until = MilliSecondsSinceUnixEpoch(UInt::MAX);
-    ServerKeys {
-        keys: BTreeMap::from([(id, ServerKey { key: public, valid_until })]),
-        document: document.expect("a document of our own can be signed"),
-        fetched: now,
-    }
+    ServerKeys(BTreeMap::from([(id, ServerKey { key: public, valid_until })]))
+}
+
+fn own_document(remotes: &Remotes) -> CanonicalJsonObject {
+    let now = MilliSecondsSinceUnixEpoch::now();
+    let document = remotes.signing_key().published(remotes.server_name(), now);
+    document.expect("a document of our own can be signed")
 }

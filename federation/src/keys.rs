@@ -6,33 +6,39 @@ use std::collections::BTreeMap;
 
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedServerSigningKeyId,
-    ServerName, UInt,
+    ServerName,
     api::federation::discovery::ServerSigningKeys,
     serde::{Base64, base64::Standard},
     signatures::{to_canonical_json_string_for_signing, verify_canonical_json_bytes},
 };
-use serde::{Deserialize, Serialize};
+
+use crate::weak_keys::is_usable;
 
 /// Nobody believes a published key for longer, in milliseconds: seven days.
-pub const LONGEST_VALIDITY: u32 = 7 * 24 * 60 * 60 * 1000;
+const LONGEST_VALIDITY: u32 = 7 * 24 * 60 * 60 * 1000;
 /// How many keys of one server are kept: those that were valid last.
 const MOST_KEYS: usize = 200;
 
-/// What is known of one server's keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerKeys {
-    pub keys: BTreeMap<OwnedServerSigningKeyId, ServerKey>,
-    /// The newest document that the server published, signed by itself.
-    pub document: CanonicalJsonObject,
-    /// When it was fetched.
-    pub fetched: MilliSecondsSinceUnixEpoch,
-}
+/// The keys of one server, the present and the former ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerKeys(pub BTreeMap<OwnedServerSigningKeyId, ServerKey>);
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerKey {
     /// 32 bytes.
     pub key: Base64,
     /// The last moment at which the server signs or signed with it.
+    pub valid_until: MilliSecondsSinceUnixEpoch,
+}
+
+/// What a server published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Those of the document, and those of older ones that it does not mention.
+    pub keys: ServerKeys,
+    /// The newest document, signed by the server itself.
+    pub document: CanonicalJsonObject,
+    /// Until when that document may be used.
     pub valid_until: MilliSecondsSinceUnixEpoch,
 }
 
@@ -47,51 +53,66 @@ pub enum DocumentError {
     Unsigned,
 }
 
-impl ServerKeys {
+impl Published {
     /// Reads what a server published, and checks that it was published by whoever has its keys.
     pub fn read(
         server: &ServerName,
         document: CanonicalJsonObject,
         now: MilliSecondsSinceUnixEpoch,
     ) -> Result<Self, DocumentError> {
-        let malformed = |error: &dyn std::fmt::Display| DocumentError::Malformed(error.to_string());
-        let value = serde_json::to_value(&document).map_err(|error| malformed(&error))?;
-        let published: ServerSigningKeys =
-            serde_json::from_value(value).map_err(|error| malformed(&error))?;
+        let malformed = |error: serde_json::Error| DocumentError::Malformed(error.to_string());
+        let value = serde_json::to_value(&document).map_err(malformed)?;
+        let published: ServerSigningKeys = serde_json::from_value(value).map_err(malformed)?;
         if published.server_name != server {
             return Err(DocumentError::OtherServer(published.server_name.to_string()));
         }
-        let latest = now.0.saturating_add(UInt::from(LONGEST_VALIDITY));
-        let latest = MilliSecondsSinceUnixEpoch(latest);
+        let latest = MilliSecondsSinceUnixEpoch(now.0.saturating_add(LONGEST_VALIDITY.into()));
         let valid_until = published.valid_until_ts.min(latest);
-        let mut keys = BTreeMap::new();
-        for (id, old) in published.old_verify_keys {
-            let valid_until = old.expired_ts.min(latest);
-            keys.insert(id, ServerKey { key: old.key, valid_until });
-        }
-        for (id, current) in published.verify_keys {
-            keys.insert(id, ServerKey { key: current.key, valid_until });
-        }
-        keys.retain(|_, key| is_usable(&key.key));
-        let known = Self { keys, document, fetched: now };
-        if !known.signed(server, &known.document, |_| true) {
+        let current = published.verify_keys.into_iter();
+        let current = current.map(|(id, key)| (id, ServerKey { key: key.key, valid_until }));
+        let mut keys =
+            ServerKeys(current.filter(|(_, key)| is_usable(key.key.as_bytes())).collect());
+        if !keys.signed(server, &document) {
             return Err(DocumentError::Unsigned);
         }
-        Ok(known)
+        for (id, old) in published.old_verify_keys {
+            let valid_until = old.expired_ts.min(latest);
+            if is_usable(old.key.as_bytes()) {
+                keys.0.entry(id).or_insert(ServerKey { key: old.key, valid_until });
+            }
+        }
+        Ok(Self { keys, document, valid_until })
     }
 
+    /// Adds what another document of the same server says of keys that the newer of both does not
+    /// mention.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        let (mut newer, older) =
+            if self.valid_until >= other.valid_until { (self, other) } else { (other, self) };
+        let keys = &mut newer.keys.0;
+        for (id, key) in older.keys.0 {
+            keys.entry(id).or_insert(key);
+        }
+        if keys.len() > MOST_KEYS {
+            let mut by_end: Vec<_> =
+                keys.iter().map(|(id, key)| (key.valid_until, id.clone())).collect();
+            by_end.sort_unstable();
+            for (_, id) in &by_end[..by_end.len() - MOST_KEYS] {
+                keys.remove(id);
+            }
+        }
+        newer
+    }
+}
+
+impl ServerKeys {
     /// Whether one of these keys signed the object, and none of the signatures by them is wrong.
-    pub(crate) fn signed(
-        &self,
-        server: &ServerName,
-        object: &CanonicalJsonObject,
-        counts: impl Fn(&ServerKey) -> bool,
-    ) -> bool {
+    pub fn signed(&self, server: &ServerName, object: &CanonicalJsonObject) -> bool {
         let Ok(text) = to_canonical_json_string_for_signing(object) else { return false };
         let mut signed = false;
         for (id, signature) in signatures(object, server) {
-            let Ok(id) = OwnedServerSigningKeyId::try_from(id.as_str()) else { continue };
-            let Some(key) = self.keys.get(&id).filter(|key| counts(key)) else { continue };
+            let Some(key) = self.0.get(&id) else { continue };
             if !verifies(&id, key, signature, text.as_bytes()) {
                 return false;
             }
@@ -100,45 +121,27 @@ impl ServerKeys {
         signed
     }
 
-    /// Adds what an older document said of keys that the newer one does not mention.
-    #[must_use]
-    pub fn with_older(mut self, older: &Self) -> Self {
-        for (id, key) in &older.keys {
-            self.keys.entry(id.clone()).or_insert_with(|| key.clone());
-        }
-        if self.keys.len() > MOST_KEYS {
-            let mut ends: Vec<_> = self.keys.values().map(|key| key.valid_until).collect();
-            ends.sort_unstable_by(|a, b| b.cmp(a));
-            let oldest = ends[MOST_KEYS - 1];
-            self.keys.retain(|_, key| key.valid_until >= oldest);
-        }
-        self
-    }
-
-    /// Until when a key of the newest document is valid.
-    pub fn latest_validity(&self) -> MilliSecondsSinceUnixEpoch {
-        let ends = self.keys.values().map(|key| key.valid_until);
-        ends.max().unwrap_or(MilliSecondsSinceUnixEpoch(UInt::MIN))
-    }
-
-    /// Whether one of the keys was the server's own at that moment.
-    pub fn any_valid_at<'a>(
+    /// The key, if it was the server's own at that moment.
+    pub fn valid_at(
         &self,
-        mut ids: impl Iterator<Item = &'a OwnedServerSigningKeyId>,
+        id: &OwnedServerSigningKeyId,
         moment: MilliSecondsSinceUnixEpoch,
-    ) -> bool {
-        ids.any(|id| self.keys.get(id).is_some_and(|key| key.valid_until >= moment))
+    ) -> Option<&ServerKey> {
+        self.0.get(id).filter(|key| key.valid_until >= moment)
     }
 }
 
-/// The signatures of one server on an object, by key ID.
+/// The signatures of one server on an object; those with a name that is none are left out.
 pub(crate) fn signatures<'a>(
     object: &'a CanonicalJsonObject,
     server: &ServerName,
-) -> impl Iterator<Item = (&'a String, &'a CanonicalJsonValue)> {
+) -> impl Iterator<Item = (OwnedServerSigningKeyId, &'a CanonicalJsonValue)> {
     let all = object.get("signatures").and_then(CanonicalJsonValue::as_object);
-    let servers = all.and_then(|all| all.get(server.as_str()));
-    servers.and_then(CanonicalJsonValue::as_object).into_iter().flatten()
+    let by_server = all.and_then(|all| all.get(server.as_str()));
+    let by_server = by_server.and_then(CanonicalJsonValue::as_object).into_iter().flatten();
+    by_server.filter_map(|(id, signature)| {
+        Some((OwnedServerSigningKeyId::try_from(id.as_str()).ok()?, signature))
+    })
 }
 
 /// Whether this is the key's signature of the text.
@@ -152,9 +155,4 @@ pub(crate) fn verifies(
     let Ok(signature) = Base64::<Standard>::parse(signature) else { return false };
     let (key, signature) = (key.key.as_bytes(), signature.as_bytes());
     verify_canonical_json_bytes(&id.algorithm(), key, signature, text).is_ok()
-}
-
-/// Ed25519 public keys have 32 bytes.
-fn is_usable(key: &Base64) -> bool {
-    key.as_bytes().len() == 32
 }

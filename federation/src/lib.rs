@@ -3,10 +3,15 @@
 pub mod client;
 pub mod connection;
 pub mod discovery;
+mod flights;
 pub mod guard;
+mod key_fetcher;
 pub mod key_ring;
 pub mod keys;
+mod reachability;
 pub mod remotes;
+mod resolver;
 pub mod signing_key;
 mod tls;
 pub mod verify;
+mod weak_keys;

@@ -1,6 +1,9 @@
 //! How is another server asked for something? Found, signed for, asked within limits.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -20,13 +23,16 @@ pub use crate::connection::Limits;
 use crate::{
     client::{Client, ClientError, Options, RequestError},
     connection::Connections,
-    discovery::{Discovery, DiscoveryError},
-    guard::GuardedResolver,
+    discovery::Discovery,
+    reachability::Reachability,
+    resolver::GuardedResolver,
     signing_key::SigningKey,
 };
 
 /// How many redirects of a `.well-known` file are followed.
 const REDIRECTS: usize = 5;
+/// For the whole way to a `.well-known` file.
+const WELL_KNOWN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of a server's own words about an error is kept, in bytes.
 const LONGEST_MESSAGE: usize = 300;
 
@@ -57,15 +63,17 @@ impl Policy {
 pub struct Network {
     connections: Connections,
     discovery: Discovery,
+    reachability: Reachability,
 }
 
 impl Network {
     pub fn new(options: Options) -> Result<Self, ClientError> {
-        let resolver = GuardedResolver::new(Arc::new(options.guard.clone()));
+        let resolver = GuardedResolver::new(options.guard.clone(), options.name_servers.as_deref());
         let connections = Connections::new(&options, resolver.clone())?;
-        let well_known = Options { redirects: REDIRECTS, ..options };
-        let discovery = Discovery::new(Client::with_resolver(&well_known, resolver)?);
-        Ok(Self { connections, discovery })
+        let port = options.https_port;
+        let options = Options { redirects: REDIRECTS, timeout: WELL_KNOWN_TIMEOUT, ..options };
+        let discovery = Discovery::new(Client::with_resolver(&options, resolver)?, port);
+        Ok(Self { connections, discovery, reachability: Reachability::new() })
     }
 }
 
@@ -84,7 +92,7 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 pub enum FederationError {
     #[error("the server cannot be found: {0}")]
-    Discovery(#[from] DiscoveryError),
+    Discovery(String),
     #[error(transparent)]
     Connection(#[from] RequestError),
     /// It answered with an error. `message` is its own text, cut.
@@ -149,6 +157,11 @@ impl Remotes {
         self.0.policy.permits(server)
     }
 
+    /// The server showed that it is there: it is asked again at once.
+    pub fn reached(&self, server: &ServerName) {
+        self.0.network.reachability.reached(server);
+    }
+
     /// Asks within the usual [`Limits`].
     pub async fn request<R>(
         &self,
@@ -178,7 +191,10 @@ impl Remotes {
         if !self.permits(destination) {
             return Err(FederationError::NotAllowed(destination.to_owned()));
         }
-        let authority = network.discovery.authority(destination).await?;
+        if let Some(retry_at) = network.reachability.retry_at(destination) {
+            return Err(FederationError::Down { retry_at });
+        }
+        let authority = network.discovery.authority(destination).await;
         let request = {
             let input = R::Authentication::input(server_name, destination, signing_key);
             let base_url = format!("https://{authority}");
@@ -186,7 +202,7 @@ impl Remotes {
             request.map_err(|error| FederationError::Malformed(error.to_string()))?
         };
         let request = request.map(Bytes::from);
-        let answer = network.connections.send(&authority, request, limits).await?;
+        let answer = self.exchange(destination, &authority, request, limits).await?;
         if !answer.status().is_success() {
             return Err(refused(&answer));
         }
@@ -194,6 +210,31 @@ impl Remotes {
         let answer = http::Response::from_parts(head, body.as_ref());
         R::IncomingResponse::try_from_http_response(answer)
             .map_err(|error| FederationError::Malformed(error.to_string()))
+    }
+
+    async fn exchange(
+        &self,
+        server: &ServerName,
+        authority: &ServerName,
+        request: http::Request<Bytes>,
+        limits: Limits,
+    ) -> Result<http::Response<Bytes>, FederationError> {
+        let Network { connections, reachability, .. } = &self.0.network;
+        let begun = Instant::now();
+        let failure = match connections.send(authority, request, limits).await {
+            Ok(answer) => {
+                reachability.reached(server);
+                return Ok(answer);
+            }
+            Err(failure) => failure,
+        };
+        if failure.unreachable {
+            reachability.failed(server, begun.elapsed());
+        }
+        Err(match failure.error {
+            RequestError::Resolve(reason) => FederationError::Discovery(reason),
+            error => FederationError::Connection(error),
+        })
     }
 }
 

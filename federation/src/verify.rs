@@ -2,7 +2,10 @@
 //!
 //! [Spec](https://spec.matrix.org/latest/server-server-api/#validating-hashes-and-signatures-on-received-events)
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedServerName,
@@ -40,7 +43,7 @@ pub enum VerifyError {
     NoKey(OwnedServerName),
     /// The server's keys cannot be had now.
     #[error("the keys of {server} cannot be fetched: {error}")]
-    KeysUnavailable { server: OwnedServerName, error: std::sync::Arc<FederationError> },
+    KeysUnavailable { server: OwnedServerName, error: Arc<FederationError> },
     #[error("the request is for another server")]
     OtherDestination,
     #[error("this server does not federate with {0}")]
@@ -93,9 +96,7 @@ pub fn key_ids(
     object: &CanonicalJsonObject,
     server: &ServerName,
 ) -> BTreeSet<OwnedServerSigningKeyId> {
-    keys::signatures(object, server)
-        .filter_map(|(id, _)| OwnedServerSigningKeyId::try_from(id.as_str()).ok())
-        .collect()
+    keys::signatures(object, server).map(|(id, _)| id).collect()
 }
 
 /// Checks an event's signatures by these servers' keys, then its content hash. A signature counts
@@ -104,7 +105,7 @@ pub fn key_ids(
 pub fn check_event(
     event: &CanonicalJsonObject,
     rules: &RoomVersionRules,
-    known: &HashMap<OwnedServerName, std::sync::Arc<ServerKeys>>,
+    known: &HashMap<OwnedServerName, Arc<ServerKeys>>,
 ) -> Result<Verified, VerifyError> {
     let made = origin_server_ts(event)?;
     let text = RedactingSerializer::new()
@@ -138,10 +139,7 @@ pub(crate) fn check_signatures(
     let (mut any, mut checked) = (false, false);
     for (id, signature) in keys::signatures(object, server) {
         any = true;
-        let Ok(id) = OwnedServerSigningKeyId::try_from(id.as_str()) else { continue };
-        let Some(key) = known.keys.get(&id).filter(|key| key.valid_until >= moment) else {
-            continue;
-        };
+        let Some(key) = known.valid_at(&id, moment) else { continue };
         if !keys::verifies(&id, key, signature, text) {
             return Err(VerifyError::BadSignature(server.to_owned()));
         }
@@ -168,13 +166,37 @@ fn missing(field: &str) -> VerifyError {
     VerifyError::Malformed(format!("{field} is missing or of a wrong type"))
 }
 
-/// What is needed of each server to check an object: one of these keys, valid at that moment.
-pub(crate) type Needs = BTreeMap<
-    OwnedServerName,
-    BTreeMap<BTreeSet<OwnedServerSigningKeyId>, MilliSecondsSinceUnixEpoch>,
->;
+/// What is needed of one server: one key of each of these sets, valid at that moment; of an empty set
+/// any key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Need(BTreeMap<BTreeSet<OwnedServerSigningKeyId>, MilliSecondsSinceUnixEpoch>);
 
-/// Adds what an event needs.
+impl Need {
+    pub(crate) fn add(
+        &mut self,
+        ids: BTreeSet<OwnedServerSigningKeyId>,
+        moment: MilliSecondsSinceUnixEpoch,
+    ) {
+        let latest = self.0.entry(ids).or_insert(moment);
+        *latest = (*latest).max(moment);
+    }
+
+    pub(crate) fn is_met(&self, keys: &ServerKeys) -> bool {
+        let met = |(ids, moment): (&BTreeSet<_>, &_)| {
+            let any = ids.is_empty() && keys.0.values().any(|key| key.valid_until >= *moment);
+            any || ids.iter().any(|id| keys.valid_at(id, *moment).is_some())
+        };
+        self.0.iter().all(met)
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &OwnedServerSigningKeyId> {
+        self.0.keys().flatten()
+    }
+}
+
+pub(crate) type Needs = BTreeMap<OwnedServerName, Need>;
+
+/// Adds what the check of an event needs.
 pub(crate) fn add_needs(
     needs: &mut Needs,
     event: &CanonicalJsonObject,
@@ -186,8 +208,7 @@ pub(crate) fn add_needs(
         if ids.is_empty() {
             return Err(VerifyError::Unsigned(server));
         }
-        let moment = needs.entry(server).or_default().entry(ids).or_insert(made);
-        *moment = (*moment).max(made);
+        needs.entry(server).or_default().add(ids, made);
     }
     Ok(())
 }

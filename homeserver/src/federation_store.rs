@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use kith_federation::{
     key_ring::{KeyRing, KeyStore, KeyStoreError},
-    keys::{ServerKey, ServerKeys},
+    keys::{Published, ServerKey, ServerKeys},
     remotes::{Network, Remotes},
 };
 use kith_store::{
@@ -30,7 +30,7 @@ struct FederationStore(Store);
 
 #[async_trait]
 impl KeyStore for FederationStore {
-    async fn load(&self, server: &ServerName) -> Result<Option<ServerKeys>, KeyStoreError> {
+    async fn load(&self, server: &ServerName) -> Result<Option<Published>, KeyStoreError> {
         let row = self.0.get(&tables::SERVER_KEYS, &server.to_owned()).await.map_err(failed)?;
         let Some(Json(row)) = row else { return Ok(None) };
         let mut keys = BTreeMap::new();
@@ -39,18 +39,19 @@ impl KeyStore for FederationStore {
             let bytes = Base64::parse(&key.key).map_err(failed)?;
             keys.insert(id, ServerKey { key: bytes, valid_until: key.valid_until });
         }
-        Ok(Some(ServerKeys { keys, document: row.document, fetched: row.fetched }))
+        let keys = ServerKeys(keys);
+        Ok(Some(Published { keys, document: row.document, valid_until: row.valid_until }))
     }
 
-    async fn save(&self, server: &ServerName, keys: &ServerKeys) -> Result<(), KeyStoreError> {
+    async fn save(&self, server: &ServerName, published: &Published) -> Result<(), KeyStoreError> {
         let row = |(id, key): (&OwnedServerSigningKeyId, &ServerKey)| {
             let (key, valid_until) = (key.key.encode(), key.valid_until);
             (id.to_string(), ServerKeyRow { key, valid_until })
         };
         let row = ServerKeysRow {
-            keys: keys.keys.iter().map(row).collect(),
-            document: keys.document.clone(),
-            fetched: keys.fetched,
+            keys: published.keys.0.iter().map(row).collect(),
+            document: published.document.clone(),
+            valid_until: published.valid_until,
         };
         let mut batch = Batch::new();
         batch.put(&tables::SERVER_KEYS, &server.to_owned(), &Json(row));

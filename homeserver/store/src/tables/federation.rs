@@ -18,8 +18,8 @@ pub struct ServerKeysRow {
     pub keys: BTreeMap<String, ServerKeyRow>,
     /// The newest document as the server signed it; at most 64 KiB.
     pub document: CanonicalJsonObject,
-    /// When it was fetched.
-    pub fetched: MilliSecondsSinceUnixEpoch,
+    /// Until when the document may be used.
+    pub valid_until: MilliSecondsSinceUnixEpoch,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
