@@ -8,6 +8,7 @@ pub mod guard;
 mod key_fetcher;
 pub mod key_ring;
 pub mod keys;
+pub mod queue;
 mod reachability;
 pub mod remotes;
 mod resolver;
