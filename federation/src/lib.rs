@@ -12,6 +12,7 @@ pub mod queue;
 mod reachability;
 pub mod remotes;
 mod resolver;
+pub mod sender;
 pub mod signing_key;
 mod tls;
 pub mod verify;

@@ -95,11 +95,22 @@ impl Keys {
     }
 }
 
-/// Tells readers that something about the user's devices or their cross-signing keys changed.
+/// Tells readers that a user's cross-signing keys changed, or that so much of their device list did
+/// that they should look at all of it.
 pub fn publish_device_list(batch: &mut Batch, user_id: &UserId) {
     let user = user_id.to_owned();
-    let offset = batch.publish(Change::DeviceList { user: user.clone() });
+    let offset = batch.publish(Change::DeviceList { user: user.clone(), device: None });
     batch.at_position(move |first, batch| {
         batch.put(&tables::DEVICE_LIST_CHANGES, &user, &(first + offset));
+    });
+}
+
+/// Tells readers that a device came, went, or has other keys or another name.
+pub fn publish_device(batch: &mut Batch, device: &DeviceKey) {
+    let (user, device) = device.clone();
+    let offset = batch.publish(Change::DeviceList { user: user.clone(), device: Some(device) });
+    batch.at_position(move |first, batch| {
+        batch.put(&tables::DEVICE_LIST_CHANGES, &user, &(first + offset));
+        batch.put(&tables::DEVICE_STREAMS, &user, &(first + offset));
     });
 }

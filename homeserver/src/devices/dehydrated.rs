@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::Sessions;
 use crate::{
-    keys::{KeyError, Upload, publish_device_list},
+    keys::{KeyError, Upload, publish_device},
     to_device::{MOST_AT_ONCE, Waiting},
 };
 
@@ -73,8 +73,9 @@ impl Sessions {
                 return Err(DehydratedError::InUse);
             }
             if let Some(before) = before {
-                self.forget_device(&mut batch, &(user.clone(), before)).await?;
-                publish_device_list(&mut batch, user_id);
+                let before = (user.clone(), before);
+                self.forget_device(&mut batch, &before).await?;
+                publish_device(&mut batch, &before);
             }
         }
         let row = DeviceRow { display_name: new.display_name, ..DeviceRow::default() };

@@ -9,7 +9,7 @@ use kith_store::{
 use ruma::{DeviceId, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedUserId, UserId};
 
 use super::{Sessions, sessions::drop_tokens};
-use crate::keys::publish_device_list;
+use crate::keys::publish_device;
 
 /// The longest display name of a device, in bytes.
 const DISPLAY_NAME: usize = 1024;
@@ -80,7 +80,7 @@ impl Sessions {
         row.display_name = Some(display_name);
         let mut batch = Batch::new();
         batch.put(&tables::DEVICES, &key, &Json(row));
-        publish_device_list(&mut batch, &key.0);
+        publish_device(&mut batch, &key);
         self.store().commit(batch).await?;
         Ok(true)
     }
@@ -127,8 +127,8 @@ impl Sessions {
         for (key, mut row) in rows {
             tokens.extend(drop_tokens(&mut batch, &mut row));
             self.forget_device(&mut batch, &key).await?;
+            publish_device(&mut batch, &key);
         }
-        publish_device_list(&mut batch, user_id);
         self.store().commit(batch).await?;
         self.forget(&tokens);
         Ok(())

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use super::last_seen::LastSeen;
 use crate::{
     device_memory::DeviceLocks,
-    keys::{Keys, publish_device_list},
+    keys::{Keys, publish_device},
     random::random_string,
     to_device::ToDevice,
     users::Requester,
@@ -120,12 +120,12 @@ impl Sessions {
             // Whoever signs in with its ID does not have its keys.
             Some(Json(device)) if is_dehydrated => {
                 self.forget_device(&mut batch, &key).await?;
-                publish_device_list(&mut batch, user_id);
+                publish_device(&mut batch, &key);
                 device
             }
             Some(Json(device)) => device,
             None => {
-                publish_device_list(&mut batch, user_id);
+                publish_device(&mut batch, &key);
                 DeviceRow { display_name: request.display_name, ..DeviceRow::default() }
             }
         };

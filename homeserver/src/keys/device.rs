@@ -8,7 +8,7 @@ use ruma::{encryption, encryption::DeviceKeys, serde::Raw};
 use serde_json::{Map, Value};
 
 use super::{
-    KeyError, KeyObjects, Keys, OneTimeKeys, publish_device_list,
+    KeyError, KeyObjects, Keys, OneTimeKeys, publish_device,
     signed::{bare, is_public_key, is_signed, key_id, set_signatures, signatures},
 };
 
@@ -101,7 +101,7 @@ impl Keys {
         set_signatures(&mut new, &device.0, verified);
         if stored.as_ref() != Some(&new) {
             batch.put(&tables::DEVICE_KEYS, device, &Json(new));
-            publish_device_list(batch, &device.0);
+            publish_device(batch, device);
         }
         Ok(())
     }

@@ -10,13 +10,13 @@ use kith_store::{
     Batch, Change, Json,
     tables::{self, UserSignatureRow},
 };
-use ruma::{OwnedUserId, UserId};
+use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     Keys,
     cross_signing::{CrossSigning, public_key},
-    publish_device_list,
+    publish_device, publish_device_list,
     signed::{bare, is_signed, key_id, set_signatures, signatures},
 };
 
@@ -44,8 +44,10 @@ struct Signing<'a> {
     user: &'a UserId,
     keys: CrossSigning,
     batch: Batch,
-    /// Something of the signer's own changed.
+    /// The signer's own master key has other signatures.
     own: bool,
+    /// Of the signer, with other signatures.
+    devices: Vec<OwnedDeviceId>,
 }
 
 impl Keys {
@@ -57,7 +59,7 @@ impl Keys {
     ) -> Result<Refused, kith_store::Error> {
         let _guard = self.0.locks.lock(user.to_owned()).await;
         let keys = self.cross_signing(user).await?;
-        let mut signing = Signing { user, keys, batch: Batch::new(), own: false };
+        let mut signing = Signing { user, keys, batch: Batch::new(), own: false, devices: Vec::new() };
         let mut refused = Refused::new();
         for (target, objects) in objects {
             for (name, object) in objects {
@@ -73,6 +75,9 @@ impl Keys {
                     of_user.insert((*name).to_owned(), error);
                 }
             }
+        }
+        for device in std::mem::take(&mut signing.devices) {
+            publish_device(&mut signing.batch, &(user.to_owned(), device));
         }
         if signing.own {
             publish_device_list(&mut signing.batch, user);
@@ -136,7 +141,7 @@ impl Keys {
         let with = with_signatures(&device, user, by_trusted(&device), new);
         if with != device {
             signing.batch.put(&tables::DEVICE_KEYS, &at, &Json(with));
-            signing.own = true;
+            signing.devices.push(at.1);
         }
         Ok(Ok(()))
     }

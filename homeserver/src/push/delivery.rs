@@ -158,7 +158,7 @@ impl Delivery {
                 self.event(position, *room, *index, additions).await?;
             }
             Change::Receipt { user, .. } => self.badge_due(user),
-            Change::DeviceList { user } if self.pushers.has_any(user) => {
+            Change::DeviceList { user, .. } if self.pushers.has_any(user) => {
                 self.pushers.without_devices(user).await?;
             }
             _ => {}

@@ -72,7 +72,7 @@ impl Changes {
                     self.account_data.insert(room.unwrap_or(GLOBAL));
                 }
             }
-            Change::DeviceList { user } => {
+            Change::DeviceList { user, .. } => {
                 self.device_lists.insert(user.clone());
             }
             Change::Signature { by, on } => {

@@ -51,7 +51,7 @@ impl Sync {
                 let Some(room) = self.rooms.by_number(*room).await? else { return Ok(()) };
                 self.waiters.wake_all(self.rooms.local_joined(&room).await?.iter());
             }
-            Change::DeviceList { user } => {
+            Change::DeviceList { user, .. } => {
                 self.waiters.wake(user);
                 for (number, _) in self.rooms.members().of_user(user).await?.iter() {
                     let Some(room) = self.rooms.by_number(*number).await? else { continue };

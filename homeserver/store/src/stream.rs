@@ -22,9 +22,13 @@ pub enum Change {
     /// Account data, global or of one room: tags, read markers, push rules ...
     #[serde(rename = "a")]
     AccountData { user: OwnedUserId, room: Option<u32> },
-    /// A user's devices or their keys changed.
+    /// A user's devices or their keys changed: this device, or without one their cross-signing keys.
     #[serde(rename = "d")]
-    DeviceList { user: OwnedUserId },
+    DeviceList {
+        user: OwnedUserId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<OwnedDeviceId>,
+    },
     /// Somebody's user-signing key signed another user: of interest to the signer alone.
     #[serde(rename = "g")]
     Signature { by: OwnedUserId, on: OwnedUserId },

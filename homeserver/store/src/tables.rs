@@ -11,6 +11,7 @@ mod encryption;
 mod federation;
 mod graph;
 mod key_backup;
+mod outbound;
 mod reports;
 mod rooms;
 mod system;
@@ -21,6 +22,7 @@ pub use encryption::*;
 pub use federation::*;
 pub use graph::*;
 pub use key_backup::*;
+pub use outbound::*;
 pub use push::*;
 pub use reports::*;
 pub use rooms::*;
@@ -95,6 +97,13 @@ pub const ALL: &[&dyn AnyTable] = &[
     &PUSH_CURSOR,
     // federation.rs
     &SERVER_KEYS,
+    // outbound.rs
+    &OUTBOUND_CURSOR,
+    &DESTINATIONS,
+    &OUTBOUND_EDUS,
+    &DEVICE_STREAMS,
+    &ANNOUNCED_DEVICES,
+    &REMOTE_DEVICE_LISTS,
 ];
 
 #[cfg(test)]
