@@ -168,19 +168,21 @@ impl Sender {
         }
     }
 
-    /// Up to which position everything is delivered to all servers that do not fail; `None` if
-    /// nothing waits for any of them.
-    pub fn delivered(&self) -> Option<u64> {
+    /// Up to which position everything is delivered to all servers that do not fail (`None` if
+    /// nothing waits for any of them), and where each of those stands that do.
+    pub fn standing(&self) -> (Option<u64>, Vec<(OwnedServerName, Standing)>) {
         let destinations = self.0.destinations.lock();
-        let working = destinations.values().filter(|destination| !destination.queue.is_failing());
-        working.filter_map(|destination| destination.queue.standing().delivered).min()
-    }
-
-    /// Where those stand that fail.
-    pub fn failing(&self) -> Vec<(OwnedServerName, Standing)> {
-        let destinations = self.0.destinations.lock();
-        let failing = destinations.iter().filter(|(_, destination)| destination.queue.is_failing());
-        failing.map(|(name, destination)| (name.clone(), destination.queue.standing())).collect()
+        let mut delivered: Option<u64> = None;
+        let mut failing = Vec::new();
+        for (name, destination) in destinations.iter() {
+            let standing = destination.queue.standing();
+            if destination.queue.is_failing() {
+                failing.push((name.clone(), standing));
+            } else if let Some(upto) = standing.delivered {
+                delivered = Some(delivered.map_or(upto, |least| least.min(upto)));
+            }
+        }
+        (delivered, failing)
     }
 
     /// For how many servers something waits, and how many of these fail.

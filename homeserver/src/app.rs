@@ -19,7 +19,9 @@ use crate::{
     config::Config,
     device_memory::DeviceLocks,
     devices::Sessions,
-    ephemeral::Serials,
+    edus::Edus,
+    ephemeral::{LocalNews, Serials},
+    federation_out::FederationOut,
     federation_store,
     invites::Invites,
     key_backup::KeyBackups,
@@ -36,6 +38,7 @@ use crate::{
     },
     rate_limit::RateLimiter,
     receipts::Receipts,
+    remote_devices::RemoteDevices,
     reports::Reports,
     room::{Rooms, SendError},
     sync::{Memory, Sync},
@@ -82,6 +85,9 @@ pub struct App {
     pub notifications: Notifications,
     pub room_settings: RoomSettings,
     pub sync: Sync,
+    pub remote_devices: RemoteDevices,
+    pub edus: Edus,
+    pub federation_out: FederationOut,
 }
 
 impl App {
@@ -117,8 +123,27 @@ impl App {
         let reports = Reports::new(store.clone());
         let thread_subscriptions = ThreadSubscriptions::new(store.clone());
         let receipts = Receipts::new(store.clone());
-        let typing = Typing::new(rooms.clone(), serials.clone(), waiters.clone());
-        let presence = Presence::new(rooms.clone(), serials.clone(), waiters.clone());
+        let news = LocalNews::default();
+        let typing = Typing::new(rooms.clone(), serials.clone(), waiters.clone(), news.clone());
+        let presence = Presence::new(rooms.clone(), serials.clone(), waiters.clone(), news.clone());
+        let remote_devices = RemoteDevices::new(rooms.clone(), keys.clone(), remotes.clone());
+        let edus = Edus::new(
+            rooms.clone(),
+            typing.clone(),
+            receipts.clone(),
+            presence.clone(),
+            to_device.clone(),
+            remote_devices.clone(),
+        );
+        let federation_out = FederationOut::open(
+            rooms.clone(),
+            keys.clone(),
+            receipts.clone(),
+            presence.clone(),
+            news,
+            remotes.clone(),
+        )
+        .await?;
         let push_rules = PushRules::new(account_data.clone());
         let room_settings =
             RoomSettings::new(rooms.clone(), account_data.clone(), push_rules.clone());
@@ -192,6 +217,9 @@ impl App {
             notifications,
             room_settings,
             sync,
+            remote_devices,
+            edus,
+            federation_out,
         })
     }
 
@@ -200,6 +228,8 @@ impl App {
         tasks.spawn(self.sync.clone().run(stopping.clone()));
         tasks.spawn(self.typing.clone().run(stopping.clone()));
         tasks.spawn(self.presence.clone().run(stopping.clone()));
+        self.remote_devices.begin(tasks.clone(), stopping.clone());
+        tasks.spawn(self.federation_out.clone().run(tasks.clone(), stopping.clone()));
         tasks.spawn(self.push_delivery.clone().run(tasks.clone(), stopping.clone()));
     }
 

@@ -3,6 +3,7 @@
 
 mod cross_signing;
 mod device;
+mod federated;
 mod one_time;
 mod query;
 mod signatures;
@@ -20,6 +21,7 @@ use self::one_time::OneTimeState;
 pub use self::{
     cross_signing::{CrossSigning, Uploaded},
     device::Upload,
+    federated::{RemoteKeys, ShownDevice},
     one_time::{ClaimRequest, Claimed, KeyObjects, OneTimeKeyError, OneTimeKeys},
     query::Queried,
     signatures::{Refused, SignatureError, SignedObjects},

@@ -35,6 +35,9 @@ pub mod presence;
 pub mod push;
 pub mod predecessor;
 pub mod sync;
+pub mod remote_devices;
+pub mod edus;
+pub mod federation_out;
 
 pub mod app;
 pub mod api;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ephemeral::Serials,
+    ephemeral::{LocalNews, Serials},
     room::{RoomError, Rooms},
     users::Requester,
     waiters::Waiters,
@@ -28,6 +28,12 @@ const IDLE_AFTER: Duration = Duration::from_secs(300);
 /// For this long after doing something a user is "currently active".
 const ACTIVE_FOR: Duration = Duration::from_secs(60);
 
+/// Without news from their server for this long a user of another server is offline.
+const REMOTE: Duration = Duration::from_secs(30 * 60);
+/// Other servers are told again of whoever is here for so long.
+const TELL_AGAIN: Duration = Duration::from_secs(20 * 60);
+/// Users of other servers are not remembered beyond so many of all.
+const USERS: usize = 100_000;
 /// How many devices of a user are listened to.
 const DEVICES: usize = 16;
 
@@ -38,6 +44,7 @@ pub struct Presence {
     rooms: Rooms,
     serials: Serials,
     waiters: Waiters,
+    news: LocalNews,
     known: Arc<Mutex<Known>>,
 }
 
@@ -56,6 +63,10 @@ pub struct UserPresence {
     pub status: Option<String>,
     last_active: Option<Instant>,
     devices: HashMap<OwnedDeviceId, DevicePresence>,
+    /// What another server says of its user.
+    remote: Option<DevicePresence>,
+    /// When other servers were last told.
+    told: Option<Instant>,
     serial: u64,
 }
 
@@ -69,7 +80,15 @@ struct DevicePresence {
 impl Default for UserPresence {
     fn default() -> Self {
         let state = PresenceState::Offline;
-        Self { state, status: None, last_active: None, devices: HashMap::new(), serial: 0 }
+        Self {
+            state,
+            status: None,
+            last_active: None,
+            devices: HashMap::new(),
+            remote: None,
+            told: None,
+            serial: 0,
+        }
     }
 }
 
@@ -113,6 +132,11 @@ impl UserPresence {
 
     /// What the devices that are still heard of say together.
     fn collate(&mut self, now: Instant) {
+        if let Some(remote) = &self.remote {
+            let believed = remote.until > now;
+            self.state = if believed { remote.state.clone() } else { PresenceState::Offline };
+            return;
+        }
         self.devices.retain(|_, device| device.until > now);
         let says = |state| self.devices.values().any(|device| device.state == state);
         let (online, unavailable) = (says(PresenceState::Online), says(PresenceState::Unavailable));
@@ -131,9 +155,29 @@ impl UserPresence {
 }
 
 impl Presence {
-    pub fn new(rooms: Rooms, serials: Serials, waiters: Waiters) -> Self {
+    pub fn new(rooms: Rooms, serials: Serials, waiters: Waiters, news: LocalNews) -> Self {
         let enabled = rooms.team().config().presence.enabled;
-        Self { enabled, rooms, serials, waiters, known: Arc::default() }
+        Self { enabled, rooms, serials, waiters, news, known: Arc::default() }
+    }
+
+    /// How a user of another server is, as that says.
+    pub async fn set_remote(
+        &self,
+        user_id: &UserId,
+        state: PresenceState,
+        status: Option<String>,
+        last_active_ago: Duration,
+    ) -> Result<(), RoomError> {
+        let known = self.known.lock().users.len();
+        if known >= USERS && self.get(user_id).is_none() {
+            return Ok(());
+        }
+        self.update(user_id, |user, now| {
+            user.status = status;
+            user.last_active = now.checked_sub(last_active_ago);
+            user.remote = Some(DevicePresence { state, until: now + REMOTE });
+        })
+        .await
     }
 
     /// The user says how they are.
@@ -206,6 +250,9 @@ impl Presence {
                 () = stopping.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            for user_id in self.to_tell_again(Instant::now()) {
+                self.news.presence(&user_id);
+            }
             for user_id in self.gone(Instant::now()) {
                 if let Err(error) = self.update(&user_id, |_, _| ()).await {
                     tracing::warn!(%error, "presence: a user's rooms cannot be read");
@@ -214,12 +261,27 @@ impl Presence {
         }
     }
 
+    /// Our users who have been here for long.
+    fn to_tell_again(&self, now: Instant) -> Vec<OwnedUserId> {
+        let mut known = self.known.lock();
+        let mut users = Vec::new();
+        for (user_id, user) in &mut known.users {
+            if user.state != PresenceState::Offline
+                && user.told.is_some_and(|told| now - told >= TELL_AGAIN)
+            {
+                user.told = Some(now);
+                users.push(user_id.clone());
+            }
+        }
+        users
+    }
+
     /// Users who are not offline, and one of whose devices has not been heard of.
     fn gone(&self, now: Instant) -> Vec<OwnedUserId> {
         let known = self.known.lock();
         let gone = known.users.iter().filter(|(_, user)| {
             user.state != PresenceState::Offline
-                && user.devices.values().any(|device| device.until <= now)
+                && user.devices.values().chain(&user.remote).any(|device| device.until <= now)
         });
         gone.map(|(user_id, _)| user_id.clone()).collect()
     }
@@ -246,6 +308,10 @@ impl Presence {
             }
             known.changed.remove(&user.serial);
             user.serial = self.serials.next();
+            if self.rooms.team().is_ours(user_id) {
+                user.told = Some(now);
+                self.news.presence(user_id);
+            }
             known.changed.insert(user.serial, user_id.to_owned());
         }
         self.waiters.wake(user_id);

@@ -77,6 +77,20 @@ impl Receipts {
         thread: &ReceiptThread,
         event: &Event,
     ) -> Result<(), kith_store::Error> {
+        let now = MilliSecondsSinceUnixEpoch::now();
+        self.set_as_of(room, user_id, kind, thread, event, now).await
+    }
+
+    /// As [`Self::set`], of something read at another time.
+    pub async fn set_as_of(
+        &self,
+        room: &Room,
+        user_id: &UserId,
+        kind: &ReceiptType,
+        thread: &ReceiptThread,
+        event: &Event,
+        ts: MilliSecondsSinceUnixEpoch,
+    ) -> Result<(), kith_store::Error> {
         let key = (room.number, user_id.to_owned());
         let _guard = self.locks.lock(key.clone()).await;
         let mut row = ReceiptsRow::clone(&*self.get(room.number, user_id).await?);
@@ -88,7 +102,7 @@ impl Receipts {
         }
         let receipt = ReceiptRow {
             event_id: event.event_id.clone(),
-            ts: MilliSecondsSinceUnixEpoch::now(),
+            ts,
             position: 0,
             event_position,
         };

@@ -19,6 +19,7 @@ pub mod event_filter;
 mod fetch_missing;
 pub mod history;
 mod in_flight;
+mod joined_servers;
 mod index;
 pub mod members;
 pub mod membership;

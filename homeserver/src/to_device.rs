@@ -4,6 +4,7 @@
 //! deleted once the device comes back with a token from after it: it is delivered at least once.
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#send-to-device-messaging)
 
+mod outbound;
 mod queue;
 mod send;
 

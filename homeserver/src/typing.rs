@@ -18,13 +18,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ephemeral::Serials,
+    ephemeral::{LocalNews, Serials},
     room::{RoomError, Rooms},
     waiters::Waiters,
 };
 
 /// The longest that a client may claim to be typing without saying so again.
 const LONGEST: Duration = Duration::from_secs(120);
+/// How long a user of another server is believed to be typing who does not say so again.
+const REMOTE: Duration = Duration::from_secs(60);
+/// Other servers are told again of whoever goes on for so long.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
 
 /// Typing in one team's rooms. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +36,7 @@ pub struct Typing {
     rooms: Rooms,
     serials: Serials,
     waiters: Waiters,
+    news: LocalNews,
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
 }
@@ -56,15 +61,31 @@ impl State {
 
 #[derive(Default)]
 struct TypingRoom {
-    /// Until when.
-    users: BTreeMap<OwnedUserId, Instant>,
+    users: BTreeMap<OwnedUserId, Typist>,
     /// When somebody last started or stopped.
     serial: u64,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Typist {
+    until: Instant,
+    /// When other servers were last told.
+    told: Instant,
+}
+
 impl Typing {
-    pub fn new(rooms: Rooms, serials: Serials, waiters: Waiters) -> Self {
-        Self { rooms, serials, waiters, state: Arc::default(), changed: Arc::default() }
+    pub fn new(rooms: Rooms, serials: Serials, waiters: Waiters, news: LocalNews) -> Self {
+        Self { rooms, serials, waiters, news, state: Arc::default(), changed: Arc::default() }
+    }
+
+    /// A user of another server types there, or stopped.
+    pub async fn set_remote(
+        &self,
+        room: RoomNumber,
+        user_id: &UserId,
+        typing: bool,
+    ) -> Result<(), RoomError> {
+        self.set(room, user_id, typing.then_some(REMOTE)).await
     }
 
     /// The user types for at most this long, or stops.
@@ -75,15 +96,25 @@ impl Typing {
         timeout: Option<Duration>,
     ) -> Result<(), RoomError> {
         let changed = {
+            let now = Instant::now();
             let mut state = self.state.lock();
             let typing = state.rooms.entry(room).or_default();
-            let same = match timeout {
-                Some(timeout) => typing
-                    .users
-                    .insert(user_id.to_owned(), Instant::now() + timeout.min(LONGEST))
-                    .is_some(),
-                None => typing.users.remove(user_id).is_none(),
+            let before = match timeout {
+                Some(timeout) => {
+                    let told = typing.users.get(user_id).map_or(now, |typist| typist.told);
+                    let typist = Typist { until: now + timeout.min(LONGEST), told };
+                    typing.users.insert(user_id.to_owned(), typist)
+                }
+                None => typing.users.remove(user_id),
             };
+            let same = before.is_some() == timeout.is_some();
+            let again = timeout.is_some() && before.is_some_and(|b| now - b.told >= TELL_AGAIN);
+            if (!same || again) && self.rooms.team().is_ours(user_id) {
+                if let Some(typist) = typing.users.get_mut(user_id) {
+                    typist.told = now;
+                }
+                self.news.typing(room, user_id, timeout.is_some());
+            }
             if !same {
                 state.touch(room, self.serials.next());
             }
@@ -120,7 +151,8 @@ impl Typing {
         loop {
             let next = {
                 let state = self.state.lock();
-                state.rooms.values().flat_map(|room| room.users.values()).min().copied()
+                let typists = state.rooms.values().flat_map(|room| room.users.values());
+                typists.map(|typist| typist.until).min()
             };
             let next = next.unwrap_or(sweep).min(sweep);
             tokio::select! {
@@ -170,22 +202,27 @@ impl Typing {
         for number in rooms {
             let Some(room) = self.rooms.by_number(number).await? else { continue };
             let joined = self.rooms.local_joined(&room).await?;
-            let ended = {
-                let mut state = self.state.lock();
-                let Some(typing) = state.rooms.get_mut(&number) else { continue };
-                let before = typing.users.len();
-                typing.users.retain(|user_id, _| joined.contains(user_id));
-                let ended = typing.users.len() < before;
-                if ended {
-                    state.touch(number, self.serials.next());
+            let mut gone = Vec::new();
+            for user_id in self.typists(number) {
+                let is_in = match self.rooms.team().is_ours(&user_id) {
+                    true => joined.contains(&user_id),
+                    false => self.rooms.members().is_joined(number, &user_id).await?,
+                };
+                if !is_in {
+                    gone.push(user_id);
                 }
-                ended
-            };
-            if ended {
-                self.wake(number).await?;
+            }
+            for user_id in gone {
+                self.set(number, &user_id, None).await?;
             }
         }
         Ok(())
+    }
+
+    fn typists(&self, room: RoomNumber) -> Vec<OwnedUserId> {
+        let state = self.state.lock();
+        let room = state.rooms.get(&room);
+        room.map(|room| room.users.keys().cloned().collect()).unwrap_or_default()
     }
 
     fn expire(&self, now: Instant) -> Vec<RoomNumber> {
@@ -193,7 +230,13 @@ impl Typing {
         let mut state = self.state.lock();
         for (number, room) in &mut state.rooms {
             let before = room.users.len();
-            room.users.retain(|_, until| *until > now);
+            room.users.retain(|user_id, typist| {
+                let goes_on = typist.until > now;
+                if !goes_on && self.rooms.team().is_ours(user_id) {
+                    self.news.typing(*number, user_id, false);
+                }
+                goes_on
+            });
             if room.users.len() < before {
                 expired.push(*number);
             }

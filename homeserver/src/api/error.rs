@@ -184,6 +184,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", reason)
     }
 
+    /// Why another server did not give what was asked for.
+    pub fn remote_failure(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", reason)
+    }
+
     /// Logs the cause, which the client does not see.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed on our side");

@@ -99,7 +99,7 @@ impl Sessions {
                 rows.push((key, row));
             }
         }
-        self.delete_rows(user_id, rows).await
+        self.delete_rows(rows).await
     }
 
     /// Signs all devices out but this one.
@@ -111,12 +111,11 @@ impl Sessions {
         let _guard = self.locks().lock(user_id.to_owned()).await;
         let mut rows = self.rows(user_id).await?;
         rows.retain(|((_, device_id), _)| Some(&**device_id) != kept);
-        self.delete_rows(user_id, rows).await
+        self.delete_rows(rows).await
     }
 
     async fn delete_rows(
         &self,
-        user_id: &UserId,
         rows: Vec<((OwnedUserId, OwnedDeviceId), DeviceRow)>,
     ) -> Result<(), kith_store::Error> {
         if rows.is_empty() {

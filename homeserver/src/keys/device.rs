@@ -108,7 +108,7 @@ impl Keys {
 }
 
 /// The object without `unsigned`, if it is what a device may say of itself.
-fn check(device: &DeviceKey, raw: &Raw<DeviceKeys>) -> Result<Value, KeyError> {
+pub(super) fn check(device: &DeviceKey, raw: &Raw<DeviceKeys>) -> Result<Value, KeyError> {
     let json = raw.json().get();
     if json.len() > DEVICE_KEYS_SIZE {
         return Err(KeyError::TooLarge);

@@ -24,6 +24,16 @@ pub struct Queried {
     pub user_signing: BTreeMap<OwnedUserId, Value>,
 }
 
+impl Queried {
+    /// Adds what was found elsewhere.
+    pub fn extend(&mut self, other: Self) {
+        self.devices.extend(other.devices);
+        self.master.extend(other.master);
+        self.self_signing.extend(other.self_signing);
+        self.user_signing.extend(other.user_signing);
+    }
+}
+
 impl Keys {
     /// The keys of these devices, or of all devices of a user where none is named. Users that are not
     /// here, and devices without keys, are missing in the answer.
@@ -38,23 +48,7 @@ impl Keys {
             if !self.0.team.is_ours(user) {
                 continue;
             }
-            let devices = self.devices(user, named).await?;
-            if devices.is_empty() && !self.0.store.contains(&tables::USERS, user).await? {
-                continue;
-            }
-            found.devices.insert(user.clone(), devices);
-            let is_own = user == asking;
-            let keys = if is_own { own.clone() } else { self.cross_signing(user).await? };
-            if let Some(mut master) = keys.master {
-                if !is_own {
-                    self.show_signature(asking, &own, user, &mut master).await?;
-                }
-                found.master.insert(user.clone(), master);
-            }
-            found.self_signing.extend(keys.self_signing.map(|key| (user.clone(), key)));
-            if is_own {
-                found.user_signing.extend(keys.user_signing.map(|key| (user.clone(), key)));
-            }
+            self.find(&mut found, asking, &own, (user, named)).await?;
         }
         Ok(found)
     }
@@ -78,8 +72,65 @@ impl Keys {
             let keys = self.cross_signing(user).await?;
             found.master.extend(keys.master.map(|key| (user.clone(), key)));
             found.self_signing.extend(keys.self_signing.map(|key| (user.clone(), key)));
+    /// What is kept of the keys of other servers' users.
+    pub async fn query_known<'a>(
+        &self,
+        asking: &UserId,
+        users: impl IntoIterator<Item = (&'a OwnedUserId, &'a Vec<OwnedDeviceId>)>,
+    ) -> Result<Queried, kith_store::Error> {
+        let mut found = Queried::default();
+        let own = self.cross_signing(asking).await?;
+        for wanted in users {
+            self.find(&mut found, asking, &own, wanted).await?;
         }
         Ok(found)
+    }
+
+    /// Adds what the asking user's user-signing key says of these master keys, which are not kept.
+    pub async fn show_signatures(
+        &self,
+        asking: &UserId,
+        mut found: Queried,
+    ) -> Result<Queried, kith_store::Error> {
+        let own = self.cross_signing(asking).await?;
+        for (user, master) in &mut found.master {
+            self.show_signature(asking, &own, user, master).await?;
+        }
+        Ok(found)
+    }
+
+    async fn find(
+        &self,
+        found: &mut Queried,
+        asking: &UserId,
+        own: &CrossSigning,
+        (user, named): (&OwnedUserId, &Vec<OwnedDeviceId>),
+    ) -> Result<(), kith_store::Error> {
+        let devices = self.devices(user, named).await?;
+        if devices.is_empty() {
+            let store = &self.0.store;
+            let exists = match self.0.team.is_ours(user) {
+                true => store.contains(&tables::USERS, user).await?,
+                false => store.contains(&tables::REMOTE_DEVICE_LISTS, user).await?,
+            };
+            if !exists {
+                return Ok(());
+            }
+        }
+        found.devices.insert(user.clone(), devices);
+        let is_own = user == asking;
+        let keys = if is_own { own.clone() } else { self.cross_signing(user).await? };
+        if let Some(mut master) = keys.master {
+            if !is_own {
+                self.show_signature(asking, own, user, &mut master).await?;
+            }
+            found.master.insert(user.clone(), master);
+        }
+        found.self_signing.extend(keys.self_signing.map(|key| (user.clone(), key)));
+        if is_own {
+            found.user_signing.extend(keys.user_signing.map(|key| (user.clone(), key)));
+        }
+        Ok(())
     }
 
     async fn devices(

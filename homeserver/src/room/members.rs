@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{Room, Rooms, servers::KnownServers};
+use super::{Room, Rooms, joined_servers::JoinedServers};
 
 pub type UserSet = HashSet<OwnedUserId>;
 /// A user's rooms of every membership.
@@ -27,6 +28,8 @@ const REMEMBERED: usize = 20_000;
 pub struct Members {
     store: Store,
     pub(super) known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<Known>>,
+    joined_servers: JoinedServers,
 }
 
 #[derive(Default)]
@@ -40,7 +43,7 @@ pub(super) struct Known {
 
 impl Members {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, known: Arc::default() }
+        Self { store, known: Arc::default(), joined_servers: JoinedServers::default() }
     }
 
     /// The rooms that a user has anything to do with, forgotten ones too.
@@ -125,8 +128,13 @@ impl Members {
         Ok(a.iter().any(|(room, row)| joined(row) && b.get(room).is_some_and(joined)))
     }
 
+    pub(super) fn joined_servers(&self) -> &JoinedServers {
+        &self.joined_servers
+    }
+
     /// Called by the writer when a membership row is durable.
     pub(super) fn update(&self, user_id: &UserId, room: RoomNumber, row: MemberRow) {
+        self.joined_servers.update(room, user_id, &row);
         let mut known = self.known.lock();
         known.changes += 1;
         known.servers.update(room, &user_id.to_owned(), &row.membership);

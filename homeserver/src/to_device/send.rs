@@ -8,14 +8,14 @@ use kith_store::{
     tables::{self, DeviceKey, ToDeviceRow},
 };
 use ruma::{
-    OwnedUserId, TransactionId, UserId, events::AnyToDeviceEventContent, serde::Raw,
+    OwnedDeviceId, OwnedServerName, OwnedUserId, TransactionId, UserId, events::AnyToDeviceEventContent, serde::Raw,
     to_device::DeviceIdOrAllDevices,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{ToDevice, queue::Queue};
+use super::{ToDevice, outbound, queue::Queue};
 use crate::users::Requester;
 
 /// What is sent to each device, by user.
@@ -27,7 +27,7 @@ pub const MESSAGE_SIZE: usize = 64 * 1024;
 /// The longest event type, in bytes.
 const EVENT_TYPE: usize = 255;
 /// How many devices one request reaches. Its body names few more; `*` may mean many.
-const RECEIVERS: usize = 10_000;
+pub(super) const RECEIVERS: usize = 10_000;
 /// How many of a device's last transactions are known again.
 const TRANSACTIONS: usize = 64;
 /// How many bytes of its hash stand for a transaction.
@@ -58,15 +58,17 @@ struct Event<'a> {
 
 /// What a batch adds to the queues.
 #[derive(Default)]
-struct Added {
+pub(super) struct Added {
     /// With the distance of its position from the batch's first.
     rows: Vec<(DeviceKey, u64, ToDeviceRow)>,
     queues: BTreeMap<DeviceKey, Queue>,
+    /// For other servers; with the distance of its position from the batch's first.
+    pub(super) edus: Vec<(OwnedServerName, u64, Box<RawValue>)>,
 }
 
 impl ToDevice {
-    /// Queues messages for devices. Answers when they are durable; what is for nobody is passed over.
-    /// A transaction that this device sent before does nothing again.
+    /// Queues messages for devices, also those of other servers. Answers when they are durable; what is
+    /// for nobody is passed over. A transaction that this device sent before does nothing again.
     pub async fn send(
         &self,
         sender: &Requester,
@@ -74,15 +76,40 @@ impl ToDevice {
         transaction_id: &TransactionId,
         messages: &Messages,
     ) -> Result<(), ToDeviceError> {
+        let from = (sender.user_id.clone(), sender.device_id.clone());
+        self.send_from(from, event_type, transaction_id, messages).await
+    }
+
+    /// Queues what a user of another server sends to devices of ours, once for each message ID.
+    pub async fn receive(
+        &self,
+        sender: &UserId,
+        event_type: &str,
+        message_id: &TransactionId,
+        messages: &Messages,
+    ) -> Result<(), ToDeviceError> {
+        // Their server does not say from which device it comes.
+        let from = (sender.to_owned(), OwnedDeviceId::from(""));
+        self.send_from(from, event_type, message_id, messages).await
+    }
+
+    async fn send_from(
+        &self,
+        from: DeviceKey,
+        event_type: &str,
+        transaction_id: &TransactionId,
+        messages: &Messages,
+    ) -> Result<(), ToDeviceError> {
         check(event_type, messages)?;
-        let ours: Vec<_> = messages.iter().filter(|(user, _)| self.0.team.is_ours(user)).collect();
+        let is_ours = self.0.team.is_ours(&from.0);
+        let (ours, others): (Vec<_>, Vec<_>) =
+            messages.iter().partition(|(user, _)| self.0.team.is_ours(user));
         let mut users: BTreeSet<_> = ours.iter().map(|(user, _)| (*user).clone()).collect();
-        users.insert(sender.user_id.clone());
+        users.insert(from.0.clone());
         let mut guards = Vec::with_capacity(users.len());
         for user in users {
             guards.push(self.0.locks.lock(user).await);
         }
-        let from = (sender.user_id.clone(), sender.device_id.clone());
         let transaction = hash(event_type, transaction_id);
         let sent = self.transactions(&from).await?;
         if sent.chunks(TRANSACTION).any(|known| known == transaction) {
@@ -90,7 +117,7 @@ impl ToDevice {
             self.0.store.settled().await?;
             return Ok(());
         }
-        if !self.0.store.contains(&tables::DEVICES, &from).await? {
+        if is_ours && !self.0.store.contains(&tables::DEVICES, &from).await? {
             // It was signed out meanwhile: nobody waits for the answer.
             return Ok(());
         }
@@ -105,8 +132,13 @@ impl ToDevice {
         }
         self.settle_unknown(receivers.iter().map(|(device, _)| device)).await?;
         for (device, content) in receivers {
-            let event = event(event_type, &sender.user_id, content);
+            let event = event(event_type, &from.0, content);
             self.add(&mut batch, &mut added, device, event).await?;
+        }
+        if is_ours {
+            outbound::add(&mut batch, &mut added, &from.0, event_type, &others)?;
+        } else if added.rows.is_empty() {
+            return Ok(());
         }
         let sent = with_transaction(&sent, transaction);
         batch.put(&tables::TO_DEVICE_TRANSACTIONS, &from, &sent);
@@ -165,10 +197,13 @@ impl ToDevice {
     ) -> Result<kith_store::Submitted, kith_store::Error> {
         let arrived: Vec<_> =
             added.rows.iter().map(|(device, offset, _)| (device.clone(), *offset)).collect();
-        let rows = added.rows;
+        let (rows, edus) = (added.rows, added.edus);
         batch.at_position(move |first, batch| {
             for ((user, device), offset, row) in rows {
                 batch.put(&tables::TO_DEVICE, &(user, device, first + offset), &Json(row));
+            }
+            for (server, offset, edu) in edus {
+                batch.put(&tables::OUTBOUND_EDUS, &(server, first + offset), &Json(edu));
             }
         });
         let queues = self.0.queues.clone();

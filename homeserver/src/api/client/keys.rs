@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ruma::{
-    OwnedUserId, ServerName, UserId,
+    OwnedUserId,
     api::client::keys::{
         claim_keys, get_key_changes, get_keys, upload_keys,
         upload_signatures::{self, v3::Failure},
@@ -22,8 +22,8 @@ use crate::{
         uiaa::Uiaa,
     },
     keys::{CrossSigning, Keys, SignedObjects, Upload, Uploaded},
+    remote_devices::{Failures, RemoteDevices},
     sync::{Sync, SyncToken},
-    team::Team,
 };
 
 /// Of how many users one request may ask for keys.
@@ -46,17 +46,20 @@ pub async fn upload_keys(
 
 /// `POST /_matrix/client/v3/keys/query`
 pub async fn get_keys(
-    State(team): State<Team>,
     State(keys): State<Keys>,
+    State(remote_devices): State<RemoteDevices>,
     Incoming { requester, request }: Incoming<get_keys::v3::Request>,
 ) -> Result<get_keys::v3::Response, ApiError> {
     if request.device_keys.len() > QUERIED {
         let message = format!("At most {QUERIED} users can be asked for at once");
         return Err(ApiError::invalid_param(message));
     }
-    let found = keys.query(&requester.user_id, &request.device_keys).await?;
+    let user_id = &requester.user_id;
+    let mut found = keys.query(user_id, &request.device_keys).await?;
+    let answers = remote_devices.query(user_id, &request.device_keys).await?;
+    found.extend(answers.found);
     let mut response = get_keys::v3::Response::new();
-    response.failures = failures(&team, request.device_keys.keys());
+    response.failures = failures(answers.failures);
     for (user, devices) in found.devices {
         let devices = devices.into_iter().map(|(id, keys)| (id, raw(&keys))).collect();
         response.device_keys.insert(user, devices);
@@ -69,13 +72,15 @@ pub async fn get_keys(
 
 /// `POST /_matrix/client/v3/keys/claim`
 pub async fn claim_keys(
-    State(team): State<Team>,
     State(keys): State<Keys>,
+    State(remote_devices): State<RemoteDevices>,
     Incoming { request, .. }: Incoming<claim_keys::v3::Request>,
 ) -> Result<claim_keys::v3::Response, ApiError> {
-    let claimed = keys.claim(&request.one_time_keys).await?;
+    let mut claimed = keys.claim(&request.one_time_keys).await?;
+    let answers = remote_devices.claim(&request.one_time_keys).await;
+    claimed.extend(answers.found);
     let mut response = claim_keys::v3::Response::new(claimed);
-    response.failures = failures(&team, request.one_time_keys.keys());
+    response.failures = failures(answers.failures);
     Ok(response)
 }
 
@@ -135,14 +140,10 @@ pub async fn upload_signatures(
     Ok(response)
 }
 
-/// The servers of these users that were not asked.
-fn failures<'a>(
-    team: &Team,
-    users: impl Iterator<Item = &'a OwnedUserId>,
-) -> BTreeMap<String, Value> {
-    let server = |user: &'a OwnedUserId| -> &'a ServerName { UserId::server_name(user) };
-    let others = users.map(server).filter(|server| *server != team.server_name());
-    others.map(|server| (server.to_string(), ApiError::no_federation().into_body())).collect()
+/// The servers that did not answer.
+fn failures(failures: Failures) -> BTreeMap<String, Value> {
+    let body = |reason| ApiError::remote_failure(reason).into_body();
+    failures.into_iter().map(|(server, reason)| (server.to_string(), body(reason))).collect()
 }
 
 fn encode<T>(keys: &BTreeMap<OwnedUserId, Value>) -> BTreeMap<OwnedUserId, Raw<T>> {
