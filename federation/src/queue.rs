@@ -15,8 +15,8 @@ use std::{
 
 use ruma::{OwnedDeviceId, OwnedUserId, api::federation::transactions::edu::Edu};
 
-pub use self::volatile::{ReceiptUpdate, Volatile};
 use self::volatile::Waiting;
+pub use self::volatile::{ReceiptUpdate, Volatile};
 
 /// How many PDUs a transaction carries.
 pub const PDUS: usize = 50;
@@ -81,9 +81,13 @@ pub enum Input {
     /// The loop asks what is to be done now.
     Poll,
     /// The transaction arrived. `more`: the source stores more EDUs than it carried.
-    Delivered { more: bool },
+    Delivered {
+        more: bool,
+    },
     /// It did not. `random`: any number, so that not all servers are tried at the same time.
-    Failed { random: u32 },
+    Failed {
+        random: u32,
+    },
     /// It arrived and will never be taken, whatever the reason: it would hold up everything after it.
     Refused,
 }

@@ -101,11 +101,17 @@ struct Destination {
 
 /// What became of a transaction.
 enum Outcome {
-    Delivered { stored_upto: Option<u64>, more: bool },
+    Delivered {
+        stored_upto: Option<u64>,
+        more: bool,
+    },
     /// It is tried again.
     Failed(String),
     /// It never will be taken.
-    Refused { stored_upto: Option<u64>, reason: String },
+    Refused {
+        stored_upto: Option<u64>,
+        reason: String,
+    },
 }
 
 impl Sender {

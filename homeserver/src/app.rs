@@ -45,6 +45,7 @@ use crate::{
     team::{Team, TeamError},
     thread_subscriptions::ThreadSubscriptions,
     to_device::ToDevice,
+    transactions::Transactions,
     typing::Typing,
     users::{Directory, Interactive, Nonces, Profiles, Users},
     waiters::Waiters,
@@ -88,6 +89,7 @@ pub struct App {
     pub remote_devices: RemoteDevices,
     pub edus: Edus,
     pub federation_out: FederationOut,
+    pub transactions: Transactions,
 }
 
 impl App {
@@ -220,6 +222,7 @@ impl App {
             remote_devices,
             edus,
             federation_out,
+            transactions: Transactions::default(),
         })
     }
 

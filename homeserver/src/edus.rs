@@ -82,10 +82,7 @@ impl From<kith_store::Error> for EduError {
 impl EduError {
     /// Whether it is our database that failed: the EDU should come again.
     pub fn is_ours(&self) -> bool {
-        matches!(
-            self,
-            Self::Room(RoomError::Store(_)) | Self::ToDevice(ToDeviceError::Store(_))
-        )
+        matches!(self, Self::Room(RoomError::Store(_)) | Self::ToDevice(ToDeviceError::Store(_)))
     }
 }
 

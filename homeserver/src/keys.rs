@@ -76,12 +76,13 @@ impl Keys {
         &self.0.team
     }
 
-    /// Grows with each change of a user's devices and of their public keys; 0 before the first.
+    /// Grows with each change of a user's devices, as those are told of it who follow them; 0 before the
+    /// first.
     pub async fn device_list_version(
         &self,
         user_id: &UserId,
     ) -> Result<StreamPosition, kith_store::Error> {
-        let position = self.0.store.get(&tables::DEVICE_LIST_CHANGES, &user_id.to_owned()).await?;
+        let position = self.0.store.get(&tables::DEVICE_STREAMS, &user_id.to_owned()).await?;
         Ok(position.unwrap_or_default())
     }
 

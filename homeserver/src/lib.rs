@@ -37,6 +37,7 @@ pub mod predecessor;
 pub mod sync;
 pub mod remote_devices;
 pub mod edus;
+pub mod transactions;
 pub mod federation_out;
 
 pub mod app;

@@ -100,12 +100,8 @@ impl Receipts {
         if threads.get(&thread).is_some_and(|known| known.event_position >= event_position) {
             return Ok(());
         }
-        let receipt = ReceiptRow {
-            event_id: event.event_id.clone(),
-            ts,
-            position: 0,
-            event_position,
-        };
+        let receipt =
+            ReceiptRow { event_id: event.event_id.clone(), ts, position: 0, event_position };
         threads.insert(thread.clone(), receipt);
         let kind = kind.as_str().to_owned();
         let at = move |mut row: ReceiptsRow, position| {

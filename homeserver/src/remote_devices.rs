@@ -93,7 +93,9 @@ impl RemoteDevices {
     /// Somebody left a room: lists of users whom nobody here meets any more are dropped.
     pub async fn left(&self, users: HashSet<OwnedUserId>) -> Result<(), RoomError> {
         for user_id in users {
-            if self.0.keys.remote_list(&user_id).await?.is_some() && !self.is_known(&user_id).await? {
+            if self.0.keys.remote_list(&user_id).await?.is_some()
+                && !self.is_known(&user_id).await?
+            {
                 self.0.keys.forget_remote(&user_id).await?;
             }
         }

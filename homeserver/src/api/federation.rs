@@ -13,6 +13,7 @@ pub mod policy;
 pub mod query;
 pub mod space;
 pub mod thirdparty;
+pub mod transactions;
 
 use axum::{Router, middleware::from_fn};
 
@@ -49,4 +50,5 @@ fn own_routes() -> Router {
         .endpoint(space::get_hierarchy)
         .endpoint(thirdparty::bind_callback)
         .endpoint(thirdparty::exchange_invite)
+        .endpoint(transactions::send_transaction_message)
 }

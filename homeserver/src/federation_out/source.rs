@@ -65,7 +65,8 @@ impl LogSource {
         let DeviceUpdate { position, user_id, about } = update;
         let (device_id, previous) = match about {
             About::CrossSigning => {
-                let (master_key, self_signing_key) = self.keys.cross_signing_shown_to_servers(&user_id).await?;
+                let (master_key, self_signing_key) =
+                    self.keys.cross_signing_shown_to_servers(&user_id).await?;
                 if master_key.is_none() && self_signing_key.is_none() {
                     return Ok(None);
                 }

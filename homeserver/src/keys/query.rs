@@ -72,6 +72,10 @@ impl Keys {
             let keys = self.cross_signing(user).await?;
             found.master.extend(keys.master.map(|key| (user.clone(), key)));
             found.self_signing.extend(keys.self_signing.map(|key| (user.clone(), key)));
+        }
+        Ok(found)
+    }
+
     /// What is kept of the keys of other servers' users.
     pub async fn query_known<'a>(
         &self,

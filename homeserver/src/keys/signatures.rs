@@ -59,7 +59,8 @@ impl Keys {
     ) -> Result<Refused, kith_store::Error> {
         let _guard = self.0.locks.lock(user.to_owned()).await;
         let keys = self.cross_signing(user).await?;
-        let mut signing = Signing { user, keys, batch: Batch::new(), own: false, devices: Vec::new() };
+        let mut signing =
+            Signing { user, keys, batch: Batch::new(), own: false, devices: Vec::new() };
         let mut refused = Refused::new();
         for (target, objects) in objects {
             for (name, object) in objects {

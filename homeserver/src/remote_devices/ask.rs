@@ -146,7 +146,8 @@ impl RemoteDevices {
         server: &OwnedServerName,
         wanted: &Wanted<'_>,
     ) -> Result<Queried, FederationError> {
-        let device_keys = wanted.iter().map(|(user, devices)| ((*user).clone(), (*devices).clone()));
+        let device_keys =
+            wanted.iter().map(|(user, devices)| ((*user).clone(), (*devices).clone()));
         let request = get_keys::v1::Request::new(device_keys.collect());
         let limits = Limits { timeout: PATIENCE, body: ANSWER };
         let answer = self.0.remotes.request_with(server, request, limits).await?;
@@ -158,7 +159,8 @@ impl RemoteDevices {
                     keys.add_device(user, device, device_keys, None);
                 }
             }
-            let (master, own) = (answer.master_keys.get(*user), answer.self_signing_keys.get(*user));
+            let (master, own) =
+                (answer.master_keys.get(*user), answer.self_signing_keys.get(*user));
             keys.add_cross_signing(user, master, own);
             if answer.device_keys.contains_key(*user) {
                 found.devices.insert((*user).clone(), keys.devices);

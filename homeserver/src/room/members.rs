@@ -13,8 +13,7 @@ use kith_store::{
 use parking_lot::Mutex;
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 
-use super::{Room, Rooms, servers::KnownServers};
-use super::{Room, Rooms, joined_servers::JoinedServers};
+use super::{Room, Rooms, joined_servers::JoinedServers, servers::KnownServers};
 
 pub type UserSet = HashSet<OwnedUserId>;
 /// A user's rooms of every membership.
@@ -28,7 +27,6 @@ const REMEMBERED: usize = 20_000;
 pub struct Members {
     store: Store,
     pub(super) known: Arc<Mutex<Known>>,
-    known: Arc<Mutex<Known>>,
     joined_servers: JoinedServers,
 }
 

@@ -98,6 +98,13 @@ impl Rooms {
     }
 }
 
+/// The ID of what is not an event perhaps, to speak of it.
+pub fn event_id_of(rules: &RoomVersionRules, raw: &RawValue) -> Option<OwnedEventId> {
+    let object: CanonicalJsonObject = serde_json::from_str(raw.get()).ok()?;
+    let hash = reference_hash(&object, rules).ok()?;
+    OwnedEventId::try_from(format!("${hash}")).ok()
+}
+
 /// 1. Is a valid event, otherwise it is dropped.
 fn read(rules: &RoomVersionRules, raw: &RawValue) -> Result<CanonicalJsonObject, PduError> {
     let malformed = |reason: String| PduError::Malformed(reason);

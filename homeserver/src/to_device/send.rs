@@ -8,8 +8,8 @@ use kith_store::{
     tables::{self, DeviceKey, ToDeviceRow},
 };
 use ruma::{
-    OwnedDeviceId, OwnedServerName, OwnedUserId, TransactionId, UserId, events::AnyToDeviceEventContent, serde::Raw,
-    to_device::DeviceIdOrAllDevices,
+    OwnedDeviceId, OwnedServerName, OwnedUserId, TransactionId, UserId,
+    events::AnyToDeviceEventContent, serde::Raw, to_device::DeviceIdOrAllDevices,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
