@@ -3,7 +3,7 @@
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#invite-permission), with the lists of
 //! [MSC4155](https://github.com/matrix-org/matrix-spec-proposals/pull/4155).
 
-use kith_store::tables::MemberRow;
+use kith_store::tables::{MemberRow, Verdict::Outlier};
 use ruma::{
     UserId,
     events::{StateEventType, room::member::MembershipState},
@@ -91,6 +91,11 @@ impl Invites {
             return Ok(false);
         }
         let mut invite = rooms.event(room, row.event).await?;
+        let outside = invite.standing.verdict == Outlier;
+        if row.membership != MembershipState::Invite && outside {
+            // Taken back where this server is not: by those who invite.
+            return Ok(invite.sender != *user_id && !self.is_shown(user_id, &invite.sender).await?);
+        }
         if row.membership != MembershipState::Invite {
             let before = invite.standing.state_before;
             let kind = StateEventType::RoomMember;

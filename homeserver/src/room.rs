@@ -17,6 +17,7 @@ mod erasure;
 pub mod event;
 pub mod event_filter;
 mod fetch_missing;
+pub mod handshake;
 pub mod history;
 mod in_flight;
 mod joined_servers;
@@ -24,6 +25,7 @@ mod index;
 pub mod members;
 pub mod membership;
 mod moment;
+pub mod outside;
 pub mod pdu;
 mod persist;
 pub mod power;
@@ -31,6 +33,7 @@ pub mod receive;
 mod redact;
 pub mod related;
 pub mod relations;
+pub mod remote;
 mod resolve;
 pub mod send;
 pub mod serve_history;
@@ -67,7 +70,7 @@ use self::{
     directory::Listings, erasure::Erased, event::Event, in_flight::InFlight, members::Members,
     persist::WriterState, relations::RelationMemory, server_acl::ServerAcls, space::Walks,
 };
-use crate::team::Team;
+use crate::{locks::KeyedLocks, team::Team};
 
 /// The rooms of one team. Cheap to clone.
 #[derive(Clone)]
@@ -96,6 +99,8 @@ struct Inner {
     walks: Walks,
     erased: Erased,
     server_acls: ServerAcls,
+    /// Held while a room is joined through another server.
+    joining: KeyedLocks<OwnedRoomId>,
 }
 
 /// How many rooms may stay in memory before those that nobody uses are dropped.
@@ -213,6 +218,7 @@ impl Rooms {
             walks: Walks::default(),
             erased,
             server_acls: ServerAcls::default(),
+            joining: KeyedLocks::default(),
         })))
     }
 
@@ -248,6 +254,10 @@ impl Rooms {
 
     fn walks(&self) -> &Walks {
         &self.0.walks
+    }
+
+    fn joining(&self) -> &KeyedLocks<OwnedRoomId> {
+        &self.0.joining
     }
 
     fn server_acls(&self) -> &ServerAcls {

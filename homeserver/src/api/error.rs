@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use kith_federation::key_ring::VerifyError;
+use kith_federation::{key_ring::VerifyError, remotes::FederationError};
 use ruma::{
     ServerName,
     api::{
@@ -27,7 +27,8 @@ use crate::{
     reports::ReportError,
     room::{
         RoomError, SendError, access::ReadError, alias::AliasError, create::CreateError,
-        draft::DraftError, history, server_view::ServerReadError, space::SpaceError,
+        draft::DraftError, handshake::HandshakeError, history, remote::RemoteError,
+        server_view::ServerReadError, space::SpaceError,
     },
     sync::{FilterError, sliding::SlidingError},
     thread_subscriptions::SubscriptionError,
@@ -549,12 +550,69 @@ impl From<SendError> for ApiError {
             SendError::DuplicateAnnotation => bad_request("M_DUPLICATE_ANNOTATION"),
             SendError::InvalidAlias(_) => bad_request("M_INVALID_PARAM"),
             SendError::BadAlias(_) => bad_request("M_BAD_ALIAS"),
-            SendError::RemoteUser(_) => {
-                Self::new(StatusCode::FORBIDDEN, "M_UNKNOWN", error.to_string())
-            }
+            SendError::Remote(error) => error.into(),
             SendError::NotForGuests => Self::guest_access_forbidden(),
             SendError::Draft(error) => error.into(),
             SendError::Room(error) => error.into(),
+        }
+    }
+}
+
+/// What other servers say of a user's wish is told to the user. But nothing of how we asked is theirs to
+/// mend, least of all by signing in again.
+impl From<RemoteError> for ApiError {
+    fn from(error: RemoteError) -> Self {
+        let RemoteError::Federation { error: remote, .. } = &error else {
+            return Self::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", error.to_string());
+        };
+        match remote {
+            FederationError::Refused { status, errcode: Some(errcode), .. }
+                if (400..500).contains(status) && *status != 401 && is_of_users(errcode) =>
+            {
+                let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY);
+                Self::new(status, errcode, error.to_string())
+            }
+            FederationError::NotAllowed(_) => Self::forbidden(error.to_string()),
+            _ => Self::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", error.to_string()),
+        }
+    }
+}
+
+/// Whether an errcode of another server is about the matter, not about the request.
+fn is_of_users(errcode: &str) -> bool {
+    !matches!(
+        errcode,
+        "M_MISSING_PARAM"
+            | "M_INVALID_PARAM"
+            | "M_BAD_JSON"
+            | "M_NOT_JSON"
+            | "M_UNRECOGNIZED"
+            | "M_UNAUTHORIZED"
+            | "M_MISSING_TOKEN"
+            | "M_UNKNOWN_TOKEN"
+            | "M_USER_DEACTIVATED"
+            | "M_USER_LOCKED"
+    )
+}
+
+impl From<HandshakeError> for ApiError {
+    fn from(error: HandshakeError) -> Self {
+        let bad_request = |errcode| Self::new(StatusCode::BAD_REQUEST, errcode, error.to_string());
+        match &error {
+            HandshakeError::UnknownRoom | HandshakeError::NotFound(_) => {
+                Self::not_found(error.to_string())
+            }
+            HandshakeError::Forbidden(reason) => Self::forbidden(reason),
+            HandshakeError::Invalid(reason) => Self::invalid_param(reason),
+            HandshakeError::IncompatibleVersion(version) => {
+                bad_request("M_INCOMPATIBLE_ROOM_VERSION").with("room_version", version.as_str())
+            }
+            HandshakeError::UnableToAuthorise => bad_request("M_UNABLE_TO_AUTHORISE_JOIN"),
+            HandshakeError::UnableToGrant => bad_request("M_UNABLE_TO_GRANT_JOIN"),
+            HandshakeError::InviteBlocked => {
+                Self::new(StatusCode::FORBIDDEN, "M_INVITE_BLOCKED", error.to_string())
+            }
+            HandshakeError::Room(cause) => Self::internal(cause),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod directory;
 pub mod discovery;
 pub mod event;
 pub mod keys;
+pub mod membership;
 pub mod openid;
 pub mod policy;
 pub mod query;
@@ -42,6 +43,14 @@ fn own_routes() -> Router {
         .endpoint(event::get_room_state_ids)
         .endpoint(keys::claim_keys)
         .endpoint(keys::get_keys)
+        .endpoint(membership::create_invite)
+        .endpoint(membership::create_invite_v1)
+        .endpoint(membership::create_join_event)
+        .endpoint(membership::create_knock_event)
+        .endpoint(membership::create_leave_event)
+        .endpoint(membership::prepare_join_event)
+        .endpoint(membership::prepare_knock_event)
+        .endpoint(membership::prepare_leave_event)
         .endpoint(openid::get_openid_userinfo)
         .endpoint(policy::sign_event)
         .endpoint(query::get_custom_information)

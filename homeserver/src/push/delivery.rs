@@ -157,6 +157,16 @@ impl Delivery {
             Change::Event { room, index } => {
                 self.event(position, *room, *index, additions).await?;
             }
+            Change::Membership { room, user } if self.pushers.has_any(user) => {
+                // An invite into a room that this server is not in: no event of a timeline.
+                let row = self.judge.rooms().members().get(*room, user).await?;
+                match row.filter(|row| row.position == position) {
+                    Some(row) if row.membership == MembershipState::Invite => {
+                        self.event(position, *room, row.event, additions).await?;
+                    }
+                    _ => self.badge_due(user),
+                }
+            }
             Change::Receipt { user, .. } => self.badge_due(user),
             Change::DeviceList { user, .. } if self.pushers.has_any(user) => {
                 self.pushers.without_devices(user).await?;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use kith_store::tables::{MemberRow, SnapshotId};
+use kith_store::tables::{MemberRow, SnapshotId, Verdict};
 use ruma::{
     RoomId, UserId,
     events::{StateEventType, room::member::MembershipState},
@@ -128,6 +128,13 @@ impl Rooms {
         }
         let kind = StateEventType::RoomMember;
         let mut event = self.event(room, row.event).await?;
+        if event.standing.verdict == Verdict::Outlier {
+            // An invite that came when this server had left: the stay ended before.
+            match self.current_state_event(room, &kind, user_id.as_str()).await? {
+                Some(current) => event = current,
+                None => return Ok(None),
+            }
+        }
         for _ in 0..CHANGES_FOLLOWED {
             let before = event.standing.state_before;
             let before = self.state_event(room, before, &kind, user_id.as_str()).await?;

@@ -95,7 +95,8 @@ impl NewRoom {
 }
 
 impl Rooms {
-    /// Makes a room with all its first events in one commit.
+    /// Makes a room with all its first events in one commit. Invites to other servers follow: if one
+    /// fails that is the answer, and the room is there.
     pub async fn create(&self, new: NewRoom) -> Result<Arc<Room>, CreateError> {
         let unsupported = || CreateError::UnsupportedVersion(new.version.clone());
         if !SUPPORTED_VERSIONS.contains(&new.version) {
@@ -107,7 +108,7 @@ impl Rooms {
         let mut writer = self.new_room_writer(&room).await;
         let added = writer.append_create(create.draft, create.event_id, &create.pdu).await;
         added.map_err(invalid_state)?;
-        self.first_events(&mut writer, &new).await?;
+        let elsewhere = self.first_events(&mut writer, &new).await?;
         if let Some(alias) = &new.alias {
             give_alias(writer.batch(), alias, &room.room_id, &new.creator);
         }
@@ -115,7 +116,10 @@ impl Rooms {
             publish(writer.batch(), &room, true);
         }
         match writer.commit().await {
-            Ok(_) => Ok(room),
+            Ok(_) => {
+                self.invite_all_elsewhere(&room, elsewhere).await?;
+                Ok(room)
+            }
             Err(RoomError::Store(kith_store::Error::Conflict)) => Err(CreateError::AliasTaken),
             Err(error) => Err(error.into()),
         }
@@ -133,12 +137,13 @@ impl Rooms {
             .map_or_else(|_| MilliSecondsSinceUnixEpoch::now(), MilliSecondsSinceUnixEpoch)
     }
 
-    /// Everything after the create event, in the order of the specification.
+    /// Everything after the create event, in the order of the specification. Answers the invites that
+    /// other servers have to sign.
     async fn first_events(
         &self,
         writer: &mut RoomWriter,
         new: &NewRoom,
-    ) -> Result<(), CreateError> {
+    ) -> Result<Vec<(Draft, OwnedUserId)>, CreateError> {
         let creator = &new.creator;
         let mut drafts = Vec::new();
         let state = |kind: StateEventType, content: Value| {
@@ -172,10 +177,16 @@ impl Rooms {
             invite.is_direct = new.is_direct;
             drafts.push(self.member_draft(creator, user_id, &invite).await?);
         }
+        let mut elsewhere = Vec::new();
         for draft in drafts {
-            writer.append(draft).await.map_err(invalid_state)?;
+            match self.invites_elsewhere(&draft) {
+                Some(target) => elsewhere.push((draft, target)),
+                None => {
+                    writer.append(draft).await.map_err(invalid_state)?;
+                }
+            }
         }
-        Ok(())
+        Ok(elsewhere)
     }
 }
 

@@ -110,7 +110,8 @@ pub fn build(
     Ok((event_id, pdu))
 }
 
-fn complete(
+/// The event without hashes and signatures.
+pub(super) fn complete(
     draft: &Draft,
     place: Place<'_>,
     rules: &RoomVersionRules,

@@ -14,7 +14,7 @@ use ruma::{
             member::MembershipState,
         },
     },
-    room::{AllowRule, JoinRule, RoomMembership},
+    room::{AllowRule, JoinRule},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
@@ -22,11 +22,12 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{
     Room, RoomError, Rooms,
     draft::{Draft, canonical_object, raw},
-    persist::{RoomWriter, SendError},
+    handshake::Entrance,
+    persist::SendError,
 };
 
 /// In a join: the member whose power to invite the server vouches for.
-const AUTHORISED_VIA: &str = "join_authorised_via_users_server";
+pub(super) const AUTHORISED_VIA: &str = "join_authorised_via_users_server";
 
 /// What somebody does with a membership, their own or another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +126,10 @@ impl Rooms {
             Transition::Already => return Ok(()),
             Transition::Refuse(reason) => return Err(SendError::BadState(reason.to_owned())),
         }
+        if let Some(target) = self.invites_elsewhere(&draft) {
+            drop(writer);
+            return self.invite_elsewhere(room, &draft, &target).await.map(drop);
+        }
         writer.append(draft).await?;
         writer.commit().await?;
         Ok(())
@@ -199,21 +204,14 @@ impl Rooms {
         room: &Room,
         user_id: &UserId,
     ) -> Result<Option<OwnedUserId>, SendError> {
-        let Some(allow) = self.allowed_rooms(room).await? else { return Ok(None) };
-        for rule in allow {
-            let AllowRule::RoomMembership(RoomMembership { room_id, .. }) = rule else { continue };
-            let Some(other) = self.get(&room_id).await? else { continue };
-            if !self.members().is_joined(other.number, user_id).await? {
-                continue;
+        match self.entrance(room, user_id).await? {
+            Entrance::Unconditional | Entrance::NobodyToVouch => Ok(None),
+            Entrance::Via(member) => Ok(Some(member)),
+            Entrance::Unknown | Entrance::Closed => {
+                let reason = "you are in none of the rooms that let you in";
+                Err(SendError::Unauthorized(reason.to_owned()))
             }
-            let power_levels = self.power_levels(room).await?;
-            let local = self.local_joined(room).await?;
-            let mut members: Vec<&OwnedUserId> =
-                local.iter().filter(|member| power_levels.user_can_invite(member)).collect();
-            members.sort();
-            return Ok(members.first().map(|member| (*member).clone()));
         }
-        Err(SendError::Unauthorized("you are in none of the rooms that let you in".to_owned()))
     }
 
     /// The conditions of a restricted room; `None` if the room is not restricted.
@@ -235,6 +233,12 @@ impl Rooms {
         user_id: &UserId,
         reason: Option<String>,
     ) -> Result<(), SendError> {
+        let membership = self.members().membership(room.number, user_id).await?;
+        if matches!(membership, MembershipState::Invite | MembershipState::Knock)
+            && !self.is_resident(room).await?
+        {
+            return self.leave_outside(room, user_id, reason).await;
+        }
         let change = MemberChange::new(Action::Leave).because(reason);
         self.set_membership(room, user_id, user_id, change).await
     }
@@ -292,20 +296,6 @@ impl Rooms {
             }
         }
         Ok(())
-    }
-}
-
-impl RoomWriter {
-    /// Users of other servers cannot hear of an invite yet.
-    pub(super) fn check_reachable(&self, draft: &Draft) -> Result<(), SendError> {
-        let target = draft.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
-        let Some(target) = target.filter(|target| !self.rooms().team().is_ours(target)) else {
-            return Ok(());
-        };
-        match canonical_object(&draft.content)?.get("membership").and_then(|m| m.as_str()) {
-            Some("invite") => Err(SendError::RemoteUser(target)),
-            _ => Ok(()),
-        }
     }
 }
 

@@ -11,6 +11,8 @@
 mod commit;
 mod foreign;
 mod import;
+mod outside;
+mod template;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -39,6 +41,7 @@ use super::{
     draft::{self, Draft, DraftError, Place},
     event::{Event, Standing},
     index::{self, Related},
+    remote::RemoteError,
 };
 
 /// What the next event of a room builds on; it may be ahead of what is durable.
@@ -86,10 +89,10 @@ pub enum SendError {
     InvalidAlias(String),
     #[error("the alias {0} does not point to this room")]
     BadAlias(OwnedRoomAliasId),
-    #[error("{0} is on another server, and this server does not speak with others yet")]
-    RemoteUser(OwnedUserId),
     #[error("guests may not join this room")]
     NotForGuests,
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     #[error(transparent)]
     Draft(#[from] DraftError),
     #[error(transparent)]
@@ -245,20 +248,24 @@ impl RoomWriter {
     pub async fn append(&mut self, mut draft: Draft) -> Result<Arc<Event>, SendError> {
         match draft.kind {
             TimelineEventType::RoomRedaction => self.check_redaction(&mut draft).await?,
-            TimelineEventType::RoomMember => self.check_reachable(&draft)?,
             _ => {}
         }
         let auth = self.auth_state(&draft).await?;
+        let (rules, team) = (&self.room.rules, self.rooms.team());
+        let (event_id, pdu) = draft::build(&draft, self.place(&auth), rules, team)?;
+        self.accept(draft, event_id, &pdu, &auth.events).await
+    }
+
+    /// Where the next event goes.
+    fn place(&self, auth: &AuthState) -> Place<'_> {
         let mut extremities = self.state.extremities.clone();
         extremities.truncate(MAX_PREV_EVENTS);
-        let place = Place {
+        Place {
             room_id: Some(&self.room.room_id),
             depth: extremities.iter().map(|before| before.depth).max().unwrap_or(0) + 1,
             prev_events: extremities.into_iter().map(|before| before.event_id).collect(),
             auth_events: auth.selected.clone(),
-        };
-        let (event_id, pdu) = draft::build(&draft, place, &self.room.rules, self.rooms.team())?;
-        self.accept(draft, event_id, &pdu, &auth.events).await
+        }
     }
 
     /// Adds a create event that was built before its room had an ID.

@@ -38,8 +38,10 @@ impl Rooms {
         raw: &RawValue,
     ) -> Result<Received, RefusedPdu> {
         let room = self.get(room_id).await?.ok_or(RefusedPdu::UnknownRoom)?;
-        if self.local_joined(&room).await.map_err(RoomError::from)?.is_empty() {
-            return Err(RefusedPdu::UnknownRoom);
+        if !self.is_resident(&room).await.map_err(RoomError::from)? {
+            let pdu = self.check_pdu(&room.rules, raw).await?;
+            let taken = self.receive_outside(&room, origin, &pdu).await?;
+            return taken.map(Received::Accepted).ok_or(RefusedPdu::UnknownRoom);
         }
         if !self.check_acl(&room, origin).await? {
             return Err(RefusedPdu::Acl);

@@ -285,6 +285,32 @@ impl Rooms {
     }
 }
 
+impl Rooms {
+    /// Everything that these events stand on, however far down, without themselves unless others of
+    /// them stand on them. The oldest first.
+    pub async fn auth_chain(
+        &self,
+        room: &Room,
+        events: impl IntoIterator<Item = EventIndex>,
+    ) -> Result<Vec<Arc<Event>>, RoomError> {
+        let graph = Graph { rooms: self, room, newest: None };
+        let mut chain = BTreeSet::new();
+        let mut left = Vec::from_iter(events);
+        while let Some(index) = left.pop() {
+            for below in graph.auth_events(index).await?.iter() {
+                if chain.insert(*below) {
+                    left.push(*below);
+                }
+            }
+        }
+        let mut events = Vec::with_capacity(chain.len());
+        for index in chain {
+            events.push(self.event(room, index).await?);
+        }
+        Ok(events)
+    }
+}
+
 /// A room's events. `newest` is not stored yet.
 struct Graph<'a> {
     rooms: &'a Rooms,

@@ -106,6 +106,9 @@ impl Rooms {
         if draft.kind == TimelineEventType::RoomMember {
             draft = self.complete_member(room, draft).await?;
         }
+        if let Some(target) = self.invites_elsewhere(&draft) {
+            return self.invite_elsewhere(room, &draft, &target).await;
+        }
         let mut writer = self.writer(room).await?;
         if draft.kind == TimelineEventType::RoomCanonicalAlias {
             writer.check_canonical_alias(&draft).await?;
@@ -147,13 +150,24 @@ impl Rooms {
         requester: &Requester,
     ) -> Result<Arc<Room>, SendError> {
         let room = self.get(room_id).await?.ok_or(SendError::UnknownRoom)?;
-        if requester.guest
-            && !self.members().is_joined(room.number, &requester.user_id).await?
-            && !self.guests_may_join(&room).await?
+        self.check_guest(&room, &requester.user_id, requester.guest).await?;
+        Ok(room)
+    }
+
+    /// Guests enter only where they may.
+    pub(super) async fn check_guest(
+        &self,
+        room: &Room,
+        user_id: &UserId,
+        is_guest: bool,
+    ) -> Result<(), SendError> {
+        if is_guest
+            && !self.members().is_joined(room.number, user_id).await?
+            && !self.guests_may_join(room).await?
         {
             return Err(SendError::NotForGuests);
         }
-        Ok(room)
+        Ok(())
     }
 }
 

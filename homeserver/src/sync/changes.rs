@@ -31,7 +31,8 @@ pub(super) struct Changes {
     pub keys: HashSet<OwnedDeviceId>,
     /// The user follows or left a thread.
     pub thread_subscriptions: bool,
-    /// Rooms that the user forgot, or was asked into.
+    /// Rooms that the user forgot, or, without this server being in them, was asked into, knocked on or
+    /// turned away from.
     pub memberships: BTreeSet<RoomNumber>,
     /// The client is too far behind to be told change by change: look at everything.
     pub everything: bool,

@@ -3,43 +3,30 @@
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#stripped-state)
 
 use kith_store::tables::MemberRow;
-use ruma::{
-    events::{AnyStrippedStateEvent, StateEventType},
-    serde::Raw,
-};
+use ruma::{events::AnyStrippedStateEvent, serde::Raw};
 
 use super::Sync;
 use crate::room::{Room, RoomError};
 
-/// The types of a room's stripped state, beside the members.
-const STRIPPED: [StateEventType; 8] = [
-    StateEventType::RoomCreate,
-    StateEventType::RoomJoinRules,
-    StateEventType::RoomName,
-    StateEventType::RoomAvatar,
-    StateEventType::RoomTopic,
-    StateEventType::RoomCanonicalAlias,
-    StateEventType::RoomEncryption,
-    StateEventType::RoomHistoryVisibility,
-];
-
 impl Sync {
-    /// As of the invite or the knock that the row names.
+    /// As of the invite or the knock that the row names; where this server was not in the room, what
+    /// others said of it then.
     pub(super) async fn stripped_state(
         &self,
         room: &Room,
         row: &MemberRow,
     ) -> Result<Vec<Raw<AnyStrippedStateEvent>>, RoomError> {
         let invite = self.rooms.event(room, row.event).await?;
-        let mut kinds: Vec<(StateEventType, &str)> = STRIPPED.map(|kind| (kind, "")).into();
-        kinds.push((StateEventType::RoomMember, invite.sender.as_str()));
-        let before = invite.standing.state_before;
-        let mut events = Vec::with_capacity(kinds.len() + 1);
-        for (kind, state_key) in kinds {
-            if let Some(event) = self.rooms.state_event(room, before, &kind, state_key).await? {
-                events.push(event.stripped());
-            }
-        }
+        let mut events: Vec<Raw<AnyStrippedStateEvent>> =
+            match self.rooms.outside(room, &invite).await? {
+                Some(outside) => outside.state.into_iter().map(Raw::from_json).collect(),
+                None => {
+                    let before = invite.standing.state_before;
+                    let inviter = Some(&*invite.sender);
+                    let state = self.rooms.state_for_outside(room, before, inviter).await?;
+                    state.iter().map(|event| event.stripped()).collect()
+                }
+            };
         events.push(invite.stripped());
         Ok(events)
     }

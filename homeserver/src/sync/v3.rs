@@ -152,6 +152,7 @@ impl Sync {
             let mut numbers: BTreeSet<RoomNumber> = changes.events.keys().copied().collect();
             numbers.extend(changes.receipts.keys());
             numbers.extend(&changes.account_data);
+            numbers.extend(&changes.memberships);
             numbers.extend(self.typing.rooms_since(asked.since.ephemeral));
             numbers
         };

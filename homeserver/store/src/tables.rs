@@ -12,6 +12,7 @@ mod federation;
 mod graph;
 mod key_backup;
 mod outbound;
+mod outside;
 mod reports;
 mod rooms;
 mod system;
@@ -23,6 +24,7 @@ pub use federation::*;
 pub use graph::*;
 pub use key_backup::*;
 pub use outbound::*;
+pub use outside::*;
 pub use push::*;
 pub use reports::*;
 pub use rooms::*;
@@ -58,6 +60,8 @@ pub const ALL: &[&dyn AnyTable] = &[
     // graph.rs
     &STATES_APART,
     &AWAITED,
+    // outside.rs
+    &OUTSIDE_EVENTS,
     // accounts.rs
     &USERS,
     &PROFILES,

@@ -10,10 +10,7 @@ use crate::{
         incoming::{Incoming, State},
     },
     rate_limit::{self, RateLimiter},
-    room::{
-        Rooms,
-        membership::{Action, MemberChange},
-    },
+    room::Rooms,
 };
 
 /// `POST /_matrix/client/v3/knock/{roomIdOrAlias}`
@@ -25,10 +22,8 @@ pub async fn knock_room(
     >,
 ) -> Result<knock_room::v3::Response, ApiError> {
     limits.check(rate_limit::Action::Join, &requester.user_id)?;
-    let room_id = resolve(&rooms, request.room_id_or_alias).await?;
-    let room = rooms.room_to_enter(&room_id, &requester).await?;
-    let user_id = &requester.user_id;
-    let change = MemberChange::new(Action::Knock).because(request.reason);
-    rooms.set_membership(&room, user_id, user_id, change).await?;
+    let (room_id, via) = resolve(&rooms, request.room_id_or_alias, request.via).await?;
+    let (user_id, guest) = (&requester.user_id, requester.guest);
+    rooms.knock_anywhere(&room_id, user_id, guest, &via, request.reason).await?;
     Ok(knock_room::v3::Response::new(room_id))
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use kith_store::tables::MemberRow;
 use ruma::{
-    OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, UInt, UserId,
+    OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId, RoomId, UInt, UserId,
     api::client::membership::{
         ban_user, forget_room, get_member_events, get_mutual_rooms,
         invite_user::{self, v3::InvitationRecipient},
@@ -44,7 +44,7 @@ pub async fn join_room_by_id(
     Incoming { requester, request }: Incoming<join_room_by_id::v3::Request>,
 ) -> Result<join_room_by_id::v3::Response, ApiError> {
     limits.check(rate_limit::Action::Join, &requester.user_id)?;
-    join(&rooms, &settings, &request.room_id, &requester, request.reason).await?;
+    join(&rooms, &settings, &request.room_id, &[], &requester, request.reason).await?;
     Ok(join_room_by_id::v3::Response::new(request.room_id))
 }
 
@@ -58,8 +58,8 @@ pub async fn join_room_by_id_or_alias(
     >,
 ) -> Result<join_room_by_id_or_alias::v3::Response, ApiError> {
     limits.check(rate_limit::Action::Join, &requester.user_id)?;
-    let room_id = resolve(&rooms, request.room_id_or_alias).await?;
-    join(&rooms, &settings, &room_id, &requester, request.reason).await?;
+    let (room_id, via) = resolve(&rooms, request.room_id_or_alias, request.via).await?;
+    join(&rooms, &settings, &room_id, &via, &requester, request.reason).await?;
     Ok(join_room_by_id_or_alias::v3::Response::new(room_id))
 }
 
@@ -67,26 +67,32 @@ async fn join(
     rooms: &Rooms,
     settings: &RoomSettings,
     room_id: &RoomId,
+    via: &[OwnedServerName],
     requester: &Requester,
     reason: Option<String>,
 ) -> Result<(), ApiError> {
-    let room = rooms.room_to_enter(room_id, requester).await?;
-    if rooms.join(&room, &requester.user_id, reason).await? {
+    let (user_id, guest) = (&requester.user_id, requester.guest);
+    let (room, is_new) = rooms.join_anywhere(room_id, user_id, guest, via, reason).await?;
+    if is_new {
         settings.carry_over(&requester.user_id, &room).await?;
     }
     Ok(())
 }
 
-/// The room ID itself, or the one that an alias points to.
+/// The room ID itself, or the one that an alias points to; and servers that are in the room.
 pub(super) async fn resolve(
     rooms: &Rooms,
     id: OwnedRoomOrAliasId,
-) -> Result<OwnedRoomId, ApiError> {
+    mut via: Vec<OwnedServerName>,
+) -> Result<(OwnedRoomId, Vec<OwnedServerName>), ApiError> {
     match OwnedRoomId::try_from(id) {
-        Ok(room_id) => Ok(room_id),
+        Ok(room_id) => Ok((room_id, via)),
         Err(alias) => {
-            let room_id = rooms.resolve_alias(&alias).await?;
-            room_id.ok_or_else(|| ApiError::not_found(format!("Room alias {alias} not found")))
+            let found = rooms.find_alias(&alias).await?;
+            let (room_id, servers) = found
+                .ok_or_else(|| ApiError::not_found(format!("Room alias {alias} not found")))?;
+            via.extend(servers);
+            Ok((room_id, via))
         }
     }
 }

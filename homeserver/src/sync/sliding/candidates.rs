@@ -110,6 +110,7 @@ impl Sync {
         let mut changed: BTreeSet<RoomNumber> = changes.events.keys().copied().collect();
         changed.extend(changes.receipts.keys());
         changed.extend(&changes.account_data);
+        changed.extend(&changes.memberships);
         changed.remove(&GLOBAL);
         let typing = self.typing.rooms_since(connection.received.token.ephemeral);
         changed.extend(typing.into_iter().filter(|room| asked.memberships.contains_key(room)));

@@ -1,0 +1,103 @@
+//! Two servers of ours, and people who go to and fro between them.
+
+use kith_spec_tests::{Events, TestServer, path};
+use serde_json::json;
+
+use super::{NAMED, VERSIONS, join_via, membership, public_room};
+
+#[tokio::test]
+async fn people_of_two_servers_meet_in_rooms_of_every_version() {
+    let (home, away) = (TestServer::federating().await, TestServer::federating().await);
+    let (alice, bob) = (home.register("alice").await, away.register("bob").await);
+    super::name(&alice).await;
+    for version in &VERSIONS {
+        let body = json!({ "preset": "private_chat", "room_version": version, "name": "Library" });
+        let room = alice.create_room_from(body).await;
+        alice.invite(&room, &bob).await;
+        let sync = bob.sync(None).await;
+        let events = Events(&sync.invited(&room)["invite_state"]["events"]);
+        let name = events.with_state_key("m.room.name", "").expect("the name");
+        assert_eq!(name["content"]["name"], "Library", "version {version}");
+        let inviter = events.with_state_key("m.room.member", &alice.user_id);
+        assert_eq!(inviter.expect("who invites")["content"]["displayname"], "alice");
+        bob.join(&room).await;
+        for user in [&alice, &bob] {
+            assert_eq!(membership(user, &room, &bob.user_id).await.as_deref(), Some("join"));
+        }
+        let ids = |state: serde_json::Value| {
+            let mut ids = kith_spec_tests::event_ids(&state);
+            ids.sort();
+            ids
+        };
+        let (ours, theirs) = (alice.full_state(&room).await, bob.full_state(&room).await);
+        assert_eq!(ids(ours), ids(theirs), "version {version}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_declines_is_not_invited_any_more_on_either_side() {
+    let (home, away) = (TestServer::federating().await, TestServer::federating().await);
+    let (alice, bob) = (home.register("alice").await, away.register("bob").await);
+    for version in &VERSIONS {
+        let room = alice.create_room_from(json!({ "room_version": version })).await;
+        alice.invite(&room, &bob).await;
+        bob.leave(&room).await;
+        assert_eq!(membership(&alice, &room, &bob.user_id).await.as_deref(), Some("leave"));
+        assert!(bob.sync(None).await.invited(&room).is_null());
+        alice.invite(&room, &bob).await;
+        assert!(bob.sync(None).await.invited(&room).is_object());
+        bob.join(&room).await;
+    }
+}
+
+#[tokio::test]
+async fn people_knock_at_rooms_of_other_servers() {
+    let (home, away) = (TestServer::federating().await, TestServer::federating().await);
+    let (alice, bob) = (home.register("alice").await, away.register("bob").await);
+    for version in VERSIONS.iter().skip(1) {
+        let rule = json!({ "join_rule": "knock" });
+        let state = json!([{ "type": "m.room.join_rules", "state_key": "", "content": rule }]);
+        let body = json!({ "room_version": version, "initial_state": state });
+        let room = alice.create_room_from(body).await;
+        let knock = format!("{}?via={}", path!("v3/knock/{}", room), home.name());
+        bob.post(&knock, json!({})).await.ok();
+        assert_eq!(membership(&alice, &room, &bob.user_id).await.as_deref(), Some("knock"));
+        assert!(bob.sync(None).await.knocked(&room).is_object());
+        // Taken back, and once more.
+        bob.leave(&room).await;
+        assert_eq!(membership(&alice, &room, &bob.user_id).await.as_deref(), Some("leave"));
+        bob.post(&knock, json!({})).await.ok();
+        alice.invite(&room, &bob).await;
+        assert!(bob.sync(None).await.invited(&room).is_object(), "version {version}");
+        bob.join(&room).await;
+        assert_eq!(membership(&alice, &room, &bob.user_id).await.as_deref(), Some("join"));
+    }
+}
+
+#[tokio::test]
+async fn a_room_is_left_and_entered_again() {
+    let (home, away) = (TestServer::federating().await, TestServer::federating().await);
+    let (alice, bob) = (home.register("alice").await, away.register("bob").await);
+    for version in &VERSIONS {
+        let room = public_room(&alice, version).await;
+        join_via(&bob, &room, home.name()).await.ok();
+        bob.leave(&room).await;
+        alice.set_state(&room, "m.room.topic", "", json!({ "topic": "while you were out" })).await;
+        join_via(&bob, &room, home.name()).await.ok();
+        let topic = bob.state(&room, "m.room.topic", "").await;
+        assert_eq!(topic["topic"], "while you were out", "version {version}");
+        assert_eq!(membership(&alice, &room, &bob.user_id).await.as_deref(), Some("join"));
+    }
+}
+
+#[tokio::test]
+async fn a_room_is_found_by_its_alias_on_the_other_server() {
+    let (home, away) = (TestServer::federating().await, TestServer::federating().await);
+    let (alice, bob) = (home.register("alice").await, away.register("bob").await);
+    let body =
+        json!({ "preset": "public_chat", "room_alias_name": "library", "room_version": NAMED });
+    let room = alice.create_room_from(body).await;
+    let alias = format!("#library:{}", home.name());
+    let answer = bob.post(&path!("v3/join/{}", alias), json!({})).await.ok();
+    assert_eq!(answer["room_id"], room);
+}
