@@ -54,6 +54,7 @@ pub struct Config {
     pub support: Support,
     pub log: Log,
     pub metrics: Metrics,
+    pub acme: Acme,
     /// Addresses to answer on, in the file `[[listeners]]`.
     pub listeners: Vec<Listener>,
     /// Further teams in this process, in the file `[[teams]]`.
@@ -250,6 +251,18 @@ pub struct Log {
     pub json: bool,
 }
 
+/// Who gives certificates to listeners that have none in files.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Acme {
+    /// The certificate authority's ACME directory.
+    pub directory: Url,
+    /// Whom it may write to when something is wrong: `mailto:admin@team.example`.
+    pub contact: Option<Url>,
+    /// The operator has read the authority's terms and agrees.
+    pub terms_agreed: bool,
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Metrics {
@@ -262,7 +275,7 @@ pub struct Metrics {
 pub struct Listener {
     /// Port 0 takes any free port.
     pub address: SocketAddr,
-    /// HTTPS with this certificate; plain HTTP without.
+    /// HTTPS; plain HTTP without.
     #[serde(default)]
     pub tls: Option<Tls>,
     #[serde(default = "defaults::serves")]
@@ -272,9 +285,28 @@ pub struct Listener {
     pub optional: bool,
 }
 
+/// Where a listener's certificate comes from.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "write { certificate = \"fullchain.pem\", key = \"privkey.pem\" } or { acme = [\"matrix.team.example\"] }"
+)]
+pub enum Tls {
+    Files(CertificateFiles),
+    Acme(AcmeNames),
+}
+
+/// The listener gets its certificate itself, as `[acme]` says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tls {
+pub struct AcmeNames {
+    /// Host names that lead to this listener.
+    pub acme: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
     /// PEM file: the certificate, followed by its intermediates.
     pub certificate: PathBuf,
     /// PEM file.

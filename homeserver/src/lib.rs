@@ -42,5 +42,7 @@ pub mod federation_out;
 
 pub mod app;
 pub mod api;
+pub mod certificates;
+pub mod acme;
 pub mod listen;
 pub mod server;

@@ -1,13 +1,6 @@
 //! On which addresses does the server answer, and how does it stop?
 
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use axum_server::{
@@ -17,15 +10,13 @@ use axum_server::{
 };
 use futures_util::future::{BoxFuture, FutureExt};
 use hyper_util::rt::TokioTimer;
-use rustls::{
-    ServerConfig,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Listener, Serves, Tls};
+use crate::{
+    certificates::{CertificateError, Certificates},
+    config::{Listener, Serves},
+};
 
 /// How long a client may take to send a request's headers, or to say anything on a connection
 /// that it keeps.
@@ -37,8 +28,8 @@ const CERTIFICATE_CHECK: Duration = Duration::from_secs(60);
 pub enum ListenError {
     #[error("cannot listen on {address}: {error}")]
     Bind { address: SocketAddr, error: io::Error },
-    #[error("cannot use the certificate {} with the key {}: {reason}", certificate.display(), key.display())]
-    Certificate { certificate: PathBuf, key: PathBuf, reason: String },
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
 }
 
 /// A listener whose address is ours.
@@ -47,7 +38,8 @@ pub struct Bound {
     pub address: SocketAddr,
     pub serves: Vec<Serves>,
     listener: TcpListener,
-    tls: Option<(Tls, RustlsConfig)>,
+    /// Only with TLS.
+    pub certificates: Option<Certificates>,
 }
 
 /// The listener of `/metrics`.
@@ -56,17 +48,14 @@ pub async fn bind_metrics(address: SocketAddr) -> Result<Bound, ListenError> {
     let failed = |error| ListenError::Bind { address, error };
     let socket = socket.map_err(failed)?;
     let address = socket.local_addr().map_err(failed)?;
-    Ok(Bound { address, serves: Vec::new(), listener: socket, tls: None })
+    Ok(Bound { address, serves: Vec::new(), listener: socket, certificates: None })
 }
 
 /// Takes every address, or none.
 pub async fn bind(listeners: &[Listener]) -> Result<Vec<Bound>, ListenError> {
     let mut bound = Vec::new();
     for listener in listeners {
-        let tls = match &listener.tls {
-            Some(tls) => Some((tls.clone(), RustlsConfig::from_config(certificate(tls)?))),
-            None => None,
-        };
+        let certificates = listener.tls.clone().map(Certificates::open).transpose()?;
         let address = listener.address;
         let socket = match TcpListener::bind(address).await {
             Err(error) if listener.optional && has_no_such_address(&error) => {
@@ -76,7 +65,12 @@ pub async fn bind(listeners: &[Listener]) -> Result<Vec<Bound>, ListenError> {
             bound => bound.map_err(|error| ListenError::Bind { address, error })?,
         };
         let address = socket.local_addr().map_err(|error| ListenError::Bind { address, error })?;
-        bound.push(Bound { address, serves: listener.serves.clone(), listener: socket, tls });
+        bound.push(Bound {
+            address,
+            serves: listener.serves.clone(),
+            listener: socket,
+            certificates,
+        });
     }
     Ok(bound)
 }
@@ -93,15 +87,16 @@ pub async fn serve(
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     // A response that waits for more to send is a message that arrives late.
     let nodelay = NoDelayAcceptor::new();
-    let serving: BoxFuture<'_, io::Result<()>> = match &bound.tls {
+    let serving: BoxFuture<'_, io::Result<()>> = match &bound.certificates {
         None => server(bound.listener, nodelay, &handle).serve(service).boxed(),
-        Some((files, config)) => {
-            let acceptor = RustlsAcceptor::new(config.clone()).acceptor(nodelay);
+        Some(certificates) => {
+            let config = RustlsConfig::from_config(Arc::new(certificates.server_config()));
+            let acceptor = RustlsAcceptor::new(config).acceptor(nodelay);
             let serving = server(bound.listener, acceptor, &handle).serve(service);
             async move {
                 tokio::select! {
                     served = serving => served,
-                    never = renew(files, config) => match never {},
+                    never = renew(certificates) => match never {},
                 }
             }
             .boxed()
@@ -130,56 +125,16 @@ fn server<A>(
 /// Reads the certificates as [`bind`] would.
 pub fn check_certificates(listeners: &[Listener]) -> Result<(), ListenError> {
     for tls in listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
-        certificate(tls)?;
+        Certificates::open(tls.clone())?;
     }
     Ok(())
 }
 
-fn certificate(tls: &Tls) -> Result<Arc<ServerConfig>, ListenError> {
-    read_certificate(tls).map(Arc::new).map_err(|reason| ListenError::Certificate {
-        certificate: tls.certificate.clone(),
-        key: tls.key.clone(),
-        reason,
-    })
-}
-
-fn read_certificate(tls: &Tls) -> Result<ServerConfig, String> {
-    let read = |path: &Path| {
-        std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
-    };
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(&tls.certificate)?)
-        .collect::<Result<_, _>>()
-        .map_err(|error| error.to_string())?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&tls.key)?).map_err(|error| error.to_string())?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| error.to_string())?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-/// Takes up a renewed certificate; a wrong one is logged and the old one kept.
-async fn renew(files: &Tls, config: &RustlsConfig) -> Infallible {
-    let changed = |path: &Path| -> Option<SystemTime> { path.metadata().ok()?.modified().ok() };
-    let state = || (changed(&files.certificate), changed(&files.key));
-    let mut known = state();
+/// Takes up certificates that others renew.
+async fn renew(certificates: &Certificates) -> Infallible {
     loop {
         tokio::time::sleep(CERTIFICATE_CHECK).await;
-        let now = state();
-        if now == known {
-            continue;
-        }
-        known = now;
-        match certificate(files) {
-            Ok(renewed) => {
-                config.reload_from_config(renewed);
-                tracing::info!(certificate = %files.certificate.display(), "certificate renewed");
-            }
-            Err(error) => tracing::error!(%error, "the old certificate stays in use"),
-        }
+        certificates.reload();
     }
 }
 

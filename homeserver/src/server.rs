@@ -21,8 +21,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::{catch_panic::CatchPanicLayer, cors};
 
 use crate::{
+    acme::Acme,
     api::{self, ApiError, incoming::ClientAddress, metrics::Metrics},
     app::App,
+    certificates::Certificates,
     config::{Config, Serves},
     listen::{self, Bound, ListenError},
     outgoing::{self, OutgoingError},
@@ -48,6 +50,7 @@ pub struct Server(Arc<Inner>);
 struct Inner {
     config: Arc<Config>,
     database: Arc<Database>,
+    client: Client,
     /// By the lower-case host name of their requests: the server name, and its host alone.
     teams: HashMap<String, Arc<App>>,
     /// Serves requests for any other host name, as for an IP address.
@@ -63,6 +66,7 @@ pub struct RunningServer {
     pub addresses: Vec<SocketAddr>,
     /// Where `/metrics` is, if anywhere.
     pub metrics_address: Option<SocketAddr>,
+    certificates: Vec<Certificates>,
     stopping: CancellationToken,
     tasks: TaskTracker,
 }
@@ -80,6 +84,16 @@ impl Server {
         let server = Self::open(Arc::clone(&config), &tasks, &stopping).await?;
         let addresses = bound.iter().map(|bound| bound.address).collect();
         let metrics_address = metrics.as_ref().map(|bound| bound.address);
+        let certificates: Vec<Certificates> =
+            bound.iter().filter_map(|bound| bound.certificates.clone()).collect();
+        for certificates in certificates.iter().filter(|shown| shown.acme_names().is_some()) {
+            let acme = Acme {
+                config: config.acme.clone(),
+                client: server.0.client.clone(),
+                store: server.0.database.team(0).await?,
+            };
+            tasks.spawn(acme.keep(certificates.clone(), stopping.clone()));
+        }
         for bound in bound {
             let router = server.router(&bound.serves);
             tasks.spawn(serve(bound, router, stopping.clone(), config.limits.stop_wait));
@@ -89,7 +103,7 @@ impl Server {
             tasks.spawn(serve(bound, router, stopping.clone(), config.limits.stop_wait));
         }
         tasks.close();
-        Ok(RunningServer { server, addresses, metrics_address, stopping, tasks })
+        Ok(RunningServer { server, addresses, metrics_address, certificates, stopping, tasks })
     }
 
     async fn open(
@@ -127,7 +141,7 @@ impl Server {
                 .collect();
             Arc::new(Metrics::new(apps, Arc::clone(&database)))
         });
-        Ok(Self(Arc::new(Inner { config, database, teams, default, metrics })))
+        Ok(Self(Arc::new(Inner { config, database, client, teams, default, metrics })))
     }
 
     /// The team that a request for this host is for.
@@ -159,6 +173,13 @@ impl Server {
 }
 
 impl RunningServer {
+    /// Takes up certificate files that have been replaced; happens by itself within a minute.
+    pub fn reload_certificates(&self) {
+        for certificates in &self.certificates {
+            certificates.reload();
+        }
+    }
+
     /// Takes no new request, answers those it has, and closes the database.
     pub async fn stop(self) {
         self.stopping.cancel();

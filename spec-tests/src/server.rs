@@ -8,7 +8,9 @@ use std::{
 
 use kith_homeserver::{
     app::App,
-    config::{Config, EngineKind, Listener, OpenRegistration, PasswordHash, Serves, Tls},
+    config::{
+        CertificateFiles, Config, EngineKind, Listener, OpenRegistration, PasswordHash, Serves, Tls,
+    },
     listen::ListenError,
     server::{RunningServer, Server, StartError},
 };
@@ -222,10 +224,10 @@ fn federate(config: &mut Config, address: SocketAddr, folder: &Path) {
     config.server_name = address.to_string().try_into().expect("an address with a port");
     config.listeners.push(Listener {
         address,
-        tls: Some(Tls {
+        tls: Some(Tls::Files(CertificateFiles {
             certificate: write("certificate.pem", &certificate.certificate),
             key: write("key.pem", &certificate.key),
-        }),
+        })),
         serves: vec![Serves::Client, Serves::Federation],
         optional: false,
     });

@@ -22,12 +22,24 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let running = start(config.clone()).await?;
     super::say(welcome(&config, &running))?;
-    let signal = signals.next().await;
+    let signal = loop {
+        match signals.next().await {
+            RELOAD => running.reload_certificates(),
+            signal => break signal,
+        }
+    };
     tracing::info!(signal, "stopping");
-    tokio::select! {
-        () = running.stop() => tracing::info!("stopped"),
-        signal = signals.next() => anyhow::bail!("stopped at once by a second {signal}"),
+    let mut stopped = std::pin::pin!(running.stop());
+    loop {
+        tokio::select! {
+            () = &mut stopped => break,
+            signal = signals.next() => match signal {
+                RELOAD => {}
+                signal => anyhow::bail!("stopped at once by a second {signal}"),
+            },
+        }
     }
+    tracing::info!("stopped");
     Ok(())
 }
 
@@ -67,7 +79,7 @@ fn explain(error: StartError, folder: &Path) -> anyhow::Error {
             }
             _ => "",
         },
-        ListenError::Certificate { .. } => "",
+        ListenError::Certificate(_) => "",
     };
     anyhow::anyhow!("{listen}{hint}")
 }
@@ -86,9 +98,13 @@ pub(super) fn prepare_folder(folder: &Path) -> anyhow::Result<()> {
     std::fs::remove_file(&probe).with_context(cannot)
 }
 
+/// Asks to look at the certificates' files at once.
+const RELOAD: &str = "SIGHUP";
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -96,6 +112,7 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -103,6 +120,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => RELOAD,
         }
     }
 }

@@ -8,9 +8,10 @@ use std::{
 
 use ipnet::IpNet;
 use ruma::{RoomVersionId, owned_server_name};
+use url::Url;
 
 use super::{
-    Cache, Config, EngineKind, Federation, Limits, Listener, Log, Metrics, OpenRegistration,
+    Acme, Cache, Config, EngineKind, Federation, Limits, Listener, Log, Metrics, OpenRegistration,
     Outgoing, PasswordHash, Presence, RateLimits, Registration, Serves, Sessions, Storage, Support,
 };
 
@@ -78,6 +79,7 @@ impl Default for Config {
             support: Support::default(),
             log: Log::default(),
             metrics: Metrics::default(),
+            acme: Acme::default(),
             listeners: vec![
                 local(Ipv4Addr::LOCALHOST.into(), false),
                 local(Ipv6Addr::LOCALHOST.into(), true),
@@ -147,6 +149,14 @@ impl Default for Outgoing {
             denied_ranges: DENIED.into_iter().map(range).collect(),
             allowed_ranges: Vec::new(),
         }
+    }
+}
+
+impl Default for Acme {
+    fn default() -> Self {
+        let directory = "https://acme-v02.api.letsencrypt.org/directory";
+        let directory = Url::parse(directory).expect("a constant");
+        Self { directory, contact: None, terms_agreed: false }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use ruma::RoomVersionId;
+use ruma::{RoomVersionId, ServerName};
 use url::Url;
 
-use super::{Config, ConfigError, FederationPolicy, OpenRegistration, RateLimit, Serves};
+use super::{Config, ConfigError, FederationPolicy, OpenRegistration, RateLimit, Serves, Tls};
 
 /// The versions in which this server can create a room.
 pub const ROOM_VERSIONS: [RoomVersionId; 7] = [
@@ -41,6 +41,13 @@ impl Config {
         }
         if !self.rate_limits.enabled {
             warnings.push("rate_limits.enabled = false: passwords can be guessed fast".to_owned());
+        }
+        let names = self.acme_names();
+        if !names.is_empty() && names.iter().all(|(listener, _)| listener.address.port() != 443) {
+            warnings.push(
+                "acme: certificate authorities connect to port 443; lead it to that listener"
+                    .to_owned(),
+            );
         }
         if !self.application_services.is_empty() {
             warnings.push(
@@ -98,6 +105,7 @@ impl Config {
                 ));
             }
         }
+        self.check_acme(problems);
         let serves_clients = |listener: &super::Listener| {
             !listener.optional && listener.serves.contains(&Serves::Client)
         };
@@ -109,6 +117,49 @@ impl Config {
         {
             problems.push(format!("metrics.listen: {address} is a listener already"));
         }
+    }
+
+    fn check_acme(&self, problems: &mut Vec<String>) {
+        let names = self.acme_names();
+        let mut wanted = names.iter().map(|(listener, names)| {
+            if names.is_empty() {
+                problems.push(format!(
+                    "listener {}: acme is empty; write host names",
+                    listener.address
+                ));
+            }
+            for name in *names {
+                // Addresses and ports have no place in such a certificate, nor have wildcards.
+                let server_name = <&ServerName>::try_from(name.as_str());
+                if !server_name.is_ok_and(|server| server.host() == name && !server.is_ip_literal())
+                {
+                    problems.push(format!(
+                        "listener {}: acme: {name} is not a host name",
+                        listener.address
+                    ));
+                }
+            }
+        });
+        if wanted.by_ref().count() > 0 && !self.acme.terms_agreed {
+            problems.push(
+                "acme.terms_agreed: read the terms of the certificate authority and write true"
+                    .to_owned(),
+            );
+        }
+        if self.acme.directory.scheme() != "https" {
+            problems.push("acme.directory: write a URL with https://".to_owned());
+        }
+        if self.acme.contact.as_ref().is_some_and(|contact| contact.scheme() != "mailto") {
+            problems.push("acme.contact: write \"mailto:\" and an address".to_owned());
+        }
+    }
+
+    fn acme_names(&self) -> Vec<(&super::Listener, &Vec<String>)> {
+        let names = self.listeners.iter().filter_map(|listener| match &listener.tls {
+            Some(Tls::Acme(names)) => Some((listener, &names.acme)),
+            _ => None,
+        });
+        names.collect()
     }
 
     fn check_registration(&self, problems: &mut Vec<String>) {

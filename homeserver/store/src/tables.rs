@@ -101,6 +101,7 @@ pub const ALL: &[&dyn AnyTable] = &[
     &PUSH_CURSOR,
     // federation.rs
     &SERVER_KEYS,
+    &ACME,
     // outbound.rs
     &OUTBOUND_CURSOR,
     &DESTINATIONS,

@@ -1,5 +1,6 @@
 //! The program itself, as an operator meets it.
 
+mod acme;
 mod configuration;
 mod database;
 mod kith;

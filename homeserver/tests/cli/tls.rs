@@ -1,8 +1,9 @@
 //! A listener with a certificate.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustix::process::Signal;
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 
 use crate::kith::{Place, Running};
@@ -46,6 +47,43 @@ async fn a_tls_listener_stands_beside_a_plain_one() {
     assert!(answer.status().is_success());
     assert!(client.get(format!("http://{tls}/health")).send().await.is_err(), "TLS only");
 
+    let ended = kith.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+/// What certbot and its like do, with a hook that sends SIGHUP.
+#[tokio::test]
+async fn replaced_files_are_shown_without_a_restart() {
+    let place = Place::new();
+    let write = || {
+        let CertifiedKey { cert, key_pair } =
+            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        place.write("cert.pem", &cert.pem());
+        place.write("key.pem", &key_pair.serialize_pem());
+        client(cert.der())
+    };
+    let old = write();
+    place.write(
+        "kith.toml",
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+         tls = { certificate = \"cert.pem\", key = \"key.pem\" }\n",
+    );
+    let kith = Running::start(place.command(&["serve"]));
+    let url = format!("https://localhost:{}/health", kith.address().port());
+    old.get(&url).send().await.expect("the old certificate is shown");
+
+    place.write("cert.pem", "no certificate");
+    kith.signal(Signal::HUP);
+    let new = write();
+    kith.signal(Signal::HUP);
+    let shown = async {
+        while new.get(&url).send().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), shown).await.expect("the new one is shown");
+    // The connection that was open goes on.
+    old.get(&url).send().await.expect("an answer");
     let ended = kith.stop();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }

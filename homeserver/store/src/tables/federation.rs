@@ -1,4 +1,4 @@
-//! What other servers publish about themselves.
+//! What other servers publish about themselves, and what we show them in TLS.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,11 @@ use crate::{Json, Table};
 /// - Key: the server name. Written by `federation_store`.
 pub const SERVER_KEYS: Table<OwnedServerName, Json<ServerKeysRow>> =
     Table::new(0x80, "server_keys");
+
+/// What this server has from its certificate authority: an account, certificates with their keys.
+/// - Key: `account ` and the directory's URL, or `certificate ` and the host names. Only under team 0.
+/// - Value: secret text, JSON or PEM. Written by `acme`.
+pub const ACME: Table<String, String> = Table::new(0x81, "acme");
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerKeysRow {
