@@ -344,7 +344,8 @@ impl Rooms {
 
     /// Puts a new room among those in use, now that it is durable.
     fn keep_open(&self, room: &Arc<Room>) {
-        if self.0.open.read().contains_key(&room.room_id) {
+        let is_same = |open: &Arc<Room>| open.number == room.number;
+        if self.0.open.read().get(&room.room_id).is_some_and(is_same) {
             return;
         }
         self.0.open.write().insert(room.room_id.clone(), Arc::clone(room));

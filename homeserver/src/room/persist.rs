@@ -11,6 +11,7 @@
 mod commit;
 mod foreign;
 mod import;
+mod mistaken;
 mod outside;
 mod template;
 

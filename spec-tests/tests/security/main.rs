@@ -9,6 +9,7 @@
 mod bad_input;
 mod device_info;
 mod device_keys;
+mod membership;
 mod signatures;
 mod disclosure;
 mod push;

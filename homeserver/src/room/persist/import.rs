@@ -57,7 +57,12 @@ impl Rooms {
         check_rooms(&room_id, &version, &join, &state)?;
         let known = self.get(&room_id).await?;
         let mut writer = match &known {
-            Some(room) => self.writer(room).await?,
+            Some(room) if room.version == version => self.writer(room).await?,
+            Some(room) if Self::is_hearsay(room) => {
+                let new = self.new_room(room_id.clone(), version, rules);
+                self.writer_instead_of(room, &new).await?
+            }
+            Some(_) => return Err(ImportError::WrongRoom),
             None => {
                 let room = self.new_room(room_id.clone(), version, rules);
                 self.new_room_writer(&room).await

@@ -80,8 +80,7 @@ impl Rooms {
         let template = self.remotes().request_with(server, request, LIMITS).await;
         let template = template.map_err(from(server))?;
         let member = (&**room_id, user_id, &MembershipState::Leave);
-        // The room has the version that we know, whatever that server says.
-        let version = Some(room.version.clone());
+        let version = template.room_version.or_else(|| Some(room.version.clone()));
         let offer = Offer::read(server, version, &template.event, member)?;
         let (event_id, object) = self.offered_event(&offer, room_id, user_id, change).await?;
         let request =

@@ -266,7 +266,11 @@ async fn an_invite_into_a_room_that_we_are_in_is_signed_and_waits_for_the_event(
             "depth": 10, "prev_events": ["$a"], "auth_events": ["$b"],
         }),
     );
-    let body = json!({ "room_version": NAMED, "event": event });
+    let create = json!({
+        "type": "m.room.create", "state_key": "", "sender": alice.user_id,
+        "content": { "room_version": NAMED },
+    });
+    let body = json!({ "room_version": NAMED, "event": event, "invite_room_state": [create] });
     let answer = remote.put(&server, &path!("v2/invite/{}/{}", own, id), body).await;
     answer.error(403, "M_FORBIDDEN");
 }
