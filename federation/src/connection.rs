@@ -230,7 +230,7 @@ impl Service<Uri> for Connector {
 
 /// Where a name leads to.
 #[derive(Debug, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     Address(SocketAddr),
     /// To the host's addresses, at the port of the name.
     Host,
@@ -239,7 +239,7 @@ enum Way {
 }
 
 impl Way {
-    fn of(uri: &Uri) -> Self {
+    pub(crate) fn of(uri: &Uri) -> Self {
         let host = uri.host().unwrap_or_default();
         let address: Option<IpAddr> = match host.strip_prefix('[') {
             Some(host) => host.trim_end_matches(']').parse().ok().map(IpAddr::V6),

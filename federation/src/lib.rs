@@ -4,6 +4,7 @@ pub mod certificate;
 pub mod client;
 pub mod connection;
 pub mod discovery;
+pub mod examine;
 mod flights;
 pub mod guard;
 mod key_fetcher;

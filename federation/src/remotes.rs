@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// How many redirects of a `.well-known` file are followed.
-const REDIRECTS: usize = 5;
+pub(crate) const REDIRECTS: usize = 5;
 /// For the whole way to a `.well-known` file.
 const WELL_KNOWN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of a server's own words about an error is kept, in bytes.

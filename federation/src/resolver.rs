@@ -131,18 +131,24 @@ impl GuardedResolver {
         Ok(None)
     }
 
-    async fn addresses_with_port(
+    /// Also those that are not permitted: to look at, not to connect to.
+    pub(crate) async fn all_addresses(
         &self,
         host: &str,
         port: u16,
     ) -> Result<Vec<SocketAddr>, BoxError> {
         let resolved = self.resolver.lookup_ip(absolute(host)).await?;
-        let permitted: Vec<SocketAddr> = resolved
-            .iter()
-            .filter(|address| self.guard.permits(*address))
-            .map(|address| SocketAddr::new(address, port))
-            .take(MOST_ADDRESSES)
-            .collect();
+        Ok(resolved.iter().map(|address| SocketAddr::new(address, port)).collect())
+    }
+
+    async fn addresses_with_port(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, BoxError> {
+        let mut permitted = self.all_addresses(host, port).await?;
+        permitted.retain(|address| self.guard.permits(address.ip()));
+        permitted.truncate(MOST_ADDRESSES);
         if permitted.is_empty() {
             return Err(Box::new(Denied(host.to_owned())));
         }

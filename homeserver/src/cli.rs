@@ -14,6 +14,7 @@ use ruma::OwnedServerName;
 
 mod config;
 mod db;
+mod doctor;
 mod logging;
 mod serve;
 mod team;
@@ -75,6 +76,11 @@ enum Command {
     /// Accounts, while the server does not run
     #[command(subcommand)]
     User(user::Command),
+    /// Look at a server as others see it, and say what keeps them from speaking with it
+    Doctor {
+        /// The part after the colon in @user:server.name
+        server_name: OwnedServerName,
+    },
     /// Export, import or check the database while the server does not run
     #[command(subcommand)]
     Db(db::Command),
@@ -112,6 +118,10 @@ impl Cli {
             Command::Config(command) => command.run(&source, environment),
             Command::Team(command) => command.run(&source, environment),
             Command::User(command) => block_on(command.run(&source, environment)),
+            Command::Doctor { server_name } => {
+                let config = source.load(environment)?;
+                block_on(doctor::run(&config, &server_name))
+            }
             Command::Db(command) => block_on(command.run(&source, environment)),
         }
     }

@@ -28,7 +28,8 @@ pub fn network(config: &Outgoing) -> Result<Network, OutgoingError> {
     Ok(Network::new(options(config)?)?)
 }
 
-fn options(config: &Outgoing) -> Result<Options, OutgoingError> {
+/// What all outgoing connections have in common.
+pub fn options(config: &Outgoing) -> Result<Options, OutgoingError> {
     let mut certificate_authorities = Vec::new();
     for path in &config.certificate_authorities {
         let text = std::fs::read(path);

@@ -3,6 +3,7 @@
 mod acme;
 mod configuration;
 mod database;
+mod doctor;
 mod kith;
 mod serve;
 mod shared_secret;
