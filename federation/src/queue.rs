@@ -51,8 +51,10 @@ pub struct Pdu {
 /// Something about the devices of one of our users changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceUpdate {
-    /// As that of a [`Pdu`]; also the `stream_id` of what is sent.
+    /// As that of a [`Pdu`].
     pub position: u64,
+    /// The `stream_id` of what is sent.
+    pub stream_id: u64,
     pub user_id: OwnedUserId,
     pub about: About,
 }

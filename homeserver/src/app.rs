@@ -143,6 +143,7 @@ impl App {
             receipts.clone(),
             presence.clone(),
             news,
+            remote_devices.clone(),
             remotes.clone(),
         )
         .await?;

@@ -19,7 +19,7 @@ use kith_federation::{
     sender::Sender,
 };
 use kith_store::{Change, Json, Published, Scan, Store, StreamPosition, tables};
-use ruma::{OwnedServerName, ServerName, UserId};
+use ruma::{EventId, OwnedServerName, RoomId, ServerName, UserId};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -32,7 +32,8 @@ use crate::{
     keys::Keys,
     presence::Presence,
     receipts::Receipts,
-    room::{Room, RoomError, Rooms, event::Event},
+    remote_devices::RemoteDevices,
+    room::{RoomError, Rooms},
 };
 
 /// How many changes are looked at in one go.
@@ -52,6 +53,7 @@ struct Inner {
     receipts: Receipts,
     presence: Presence,
     news: LocalNews,
+    remote_devices: RemoteDevices,
     remotes: Remotes,
     source: Arc<LogSource>,
     sender: Sender,
@@ -66,6 +68,7 @@ impl FederationOut {
         receipts: Receipts,
         presence: Presence,
         news: LocalNews,
+        remote_devices: RemoteDevices,
         remotes: Remotes,
     ) -> Result<Self, kith_store::Error> {
         let store = rooms.store().clone();
@@ -81,6 +84,7 @@ impl FederationOut {
             receipts,
             presence,
             news,
+            remote_devices,
             remotes,
             source,
             sender,
@@ -100,10 +104,17 @@ impl FederationOut {
 
     /// Passes on an event of another server's user that came to us alone: we are the resident server
     /// by which they join, knock or leave. Others are told of it as of our own, but for its sender.
-    pub async fn forward(&self, room: &Room, event: &Event) -> Result<(), kith_store::Error> {
+    ///
+    /// It is not told again after a crash: then they find it by what the user does next.
+    pub async fn forward(&self, room_id: &RoomId, event_id: &EventId) -> Result<(), RoomError> {
+        let Some(room) = self.0.rooms.get(room_id).await? else { return Ok(()) };
+        let Some(event) = self.0.rooms.event_by_id(&room, event_id).await? else { return Ok(()) };
         let position = u64::try_from(event.position()).unwrap_or_default();
+        if position == 0 {
+            return Ok(());
+        }
         let pdu = Pdu { position, room: room.number, event: event.index() };
-        for server in self.others(&self.0.rooms.joined_servers(room).await?) {
+        for server in self.others(&self.0.rooms.joined_servers(&room).await?) {
             if server != event.sender.server_name() {
                 self.0.sender.send(server, Input::Pdu(pdu));
             }

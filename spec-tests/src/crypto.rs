@@ -111,8 +111,12 @@ impl DeviceKeys {
 
 impl CrossSigningKeys {
     pub fn generate(user: &TestUser) -> Self {
+        Self::named(&user.user_id)
+    }
+
+    pub fn named(user_id: &str) -> Self {
         Self {
-            user_id: user.user_id.clone(),
+            user_id: user_id.to_owned(),
             master: SigningKey::generate(),
             self_signing: SigningKey::generate(),
             user_signing: SigningKey::generate(),

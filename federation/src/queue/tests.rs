@@ -72,6 +72,7 @@ fn receipt(position: u64, thread: ReceiptThread, event_id: &ruma::EventId) -> In
 fn device(position: u64) -> Input {
     Input::DeviceUpdate(DeviceUpdate {
         position,
+        stream_id: position,
         user_id: owned_user_id!("@u:a"),
         about: About::Device { device_id: "D".into(), previous: None },
     })

@@ -148,6 +148,7 @@ impl Authenticate for ServerSignatures {
         let request_with_body = request.read(FEDERATION_BODY).await?;
         let origin = app.key_ring.verify_request(&x_matrix, request_with_body, ours).await?;
         drop(unproven);
+        app.federation_out.heard_of(&origin);
         app.rate_limits.check(Action::Federation, Who::Server(&origin))?;
         request.hold(app.callers.enter(origin.clone().into())?);
         Ok(origin)

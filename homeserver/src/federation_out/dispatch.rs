@@ -1,6 +1,6 @@
 //! Whom does a change concern, and what is said of it?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use kith_federation::queue::{About, DeviceUpdate, Input, Pdu, ReceiptUpdate, Volatile};
 use kith_store::{
@@ -86,8 +86,22 @@ impl FederationOut {
             Some(moved) if moved.to == MembershipState::Join && !cursor.is_behind() => {
                 self.introduce(cursor, &room, &event, &moved.user_id).await
             }
+            Some(moved) if moved.to != MembershipState::Join => self.parted(&room, moved).await,
             _ => Ok(()),
         }
+    }
+
+    /// Somebody went: the devices of those whom nobody here meets any more are of no interest.
+    async fn parted(&self, room: &Room, moved: Moved) -> Result<(), RoomError> {
+        let mut parted = HashSet::new();
+        if !self.is_ours(&moved.user_id) {
+            parted.insert(moved.user_id);
+        } else if self.0.rooms.local_joined(room).await?.is_empty() {
+            let members = self.0.rooms.members().of_room(room.number).await?;
+            let others = members.into_iter().map(|(user_id, _)| user_id);
+            parted.extend(others.filter(|user_id| !self.is_ours(user_id)));
+        }
+        self.0.remote_devices.left(parted).await
     }
 
     /// Whether a server lacks something of this room. While the log is read again: whether it was in
@@ -150,14 +164,15 @@ impl FederationOut {
         if self.was_joined(room, event, user_id).await? {
             return Ok(());
         }
+        let position = u64::try_from(event.position()).unwrap_or_default();
         if self.is_ours(user_id) {
             let servers = self.0.rooms.joined_servers(room).await?;
             let known = self.servers_of(user_id, Some(room.number)).await?;
             let stream = self.0.store.get(&tables::DEVICE_STREAMS, user_id).await?;
             for server in self.others(&servers).filter(|server| !known.contains(*server)) {
-                if let Some(position) = stream {
-                    let about = About::Everything;
-                    let update = DeviceUpdate { position, user_id: user_id.clone(), about };
+                if let Some(stream_id) = stream {
+                    let (user_id, about) = (user_id.clone(), About::Everything);
+                    let update = DeviceUpdate { position, stream_id, user_id, about };
                     self.0.sender.send(server, Input::DeviceUpdate(update));
                     cursor.dispatched();
                 }
@@ -232,7 +247,7 @@ impl FederationOut {
         for server in self.others(&servers) {
             if cursor.lacks(server, position) {
                 let (user_id, about) = (user_id.clone(), about.clone());
-                let update = DeviceUpdate { position, user_id, about };
+                let update = DeviceUpdate { position, stream_id: position, user_id, about };
                 self.0.sender.send(server, Input::DeviceUpdate(update));
                 cursor.dispatched();
             }

@@ -62,7 +62,7 @@ impl LogSource {
         &self,
         update: DeviceUpdate,
     ) -> Result<Option<Raw<Edu>>, kith_store::Error> {
-        let DeviceUpdate { position, user_id, about } = update;
+        let DeviceUpdate { stream_id, user_id, about, .. } = update;
         let (device_id, previous) = match about {
             About::CrossSigning => {
                 let (master_key, self_signing_key) =
@@ -81,7 +81,7 @@ impl LogSource {
         // Without a previous update the receiver asks for all of them, whichever is named.
         let named = device_id.or_else(|| devices.first().map(|device| device.device_id.clone()));
         let Some(device_id) = named else { return Ok(None) };
-        let stream_id = UInt::try_from(position).unwrap_or(UInt::MAX);
+        let stream_id = UInt::try_from(stream_id).unwrap_or(UInt::MAX);
         let known = devices.into_iter().find(|device| device.device_id == device_id);
         let mut content = DeviceListUpdateContent::new(user_id, device_id, stream_id);
         content.prev_id = previous.and_then(|id| UInt::try_from(id).ok()).into_iter().collect();

@@ -95,8 +95,8 @@ pub async fn get_remote_server_keys_batch(
         let least = wanted.values().map(|wanted| wanted.minimum_valid_until_ts.unwrap_or(now));
         notary.keys(&server, least.max().unwrap_or(now)).await
     });
-    let keys: Vec<_> = asked.buffered(AT_ONCE).filter_map(async |keys| keys).collect().await;
-    Ok(get_remote_server_keys_batch::v2::Response::new(keys))
+    let keys: Vec<_> = asked.buffered(AT_ONCE).collect().await;
+    Ok(get_remote_server_keys_batch::v2::Response::new(keys.into_iter().flatten().collect()))
 }
 
 /// Says by its own signature that other servers published these keys.

@@ -16,7 +16,6 @@ use crate::{
         incoming::{Incoming, State},
     },
     edus::{Budget, Edus},
-    federation_out::FederationOut,
     room::{Received, Rooms, pdu, receive::RefusedPdu},
     transactions::{Results, Transactions},
 };
@@ -37,14 +36,12 @@ pub async fn send_transaction_message(
     State(transactions): State<Transactions>,
     State(rooms): State<Rooms>,
     State(edus): State<Edus>,
-    State(federation_out): State<FederationOut>,
     Incoming { requester: origin, request }: Incoming<send_transaction_message::v1::Request>,
 ) -> Result<Response, ApiError> {
     if request.pdus.len() > PDUS || request.edus.len() > EDUS {
         let message = format!("A transaction has at most {PDUS} PDUs and {EDUS} EDUs");
         return Err(ApiError::invalid_param(message));
     }
-    federation_out.heard_of(&origin);
     let key = (origin.clone(), request.transaction_id);
     let _turn = transactions.turn(&origin).await;
     if let Some(results) = transactions.answered(&key) {
