@@ -26,7 +26,7 @@ use crate::{
     invites::Invites,
     key_backup::KeyBackups,
     keys::Keys,
-    media::Media,
+    media::{Media, remote::RemoteMedia},
     openid::OpenId,
     outgoing,
     predecessor::RoomSettings,
@@ -47,7 +47,7 @@ use crate::{
     to_device::ToDevice,
     transactions::Transactions,
     typing::Typing,
-    users::{Directory, Interactive, Nonces, Profiles, Users},
+    users::{Directory, Interactive, Nonces, Profiles, RemoteProfiles, Users},
     waiters::Waiters,
 };
 
@@ -62,6 +62,7 @@ pub struct App {
     pub callers: Callers,
     pub users: Users,
     pub profiles: Profiles,
+    pub remote_profiles: RemoteProfiles,
     pub directory: Directory,
     pub interactive: Interactive,
     pub nonces: Nonces,
@@ -105,6 +106,7 @@ impl App {
         let rate_limits = RateLimiter::new(team.config().rate_limits.clone());
         let (remotes, key_ring) = federation_store::wire(&team, network, store.clone());
         let users = Users::new(team.clone(), store.clone());
+        let remote_profiles = RemoteProfiles::new(remotes.clone());
         let profiles = Profiles::new(store.clone());
         let directory = Directory::new(team.clone(), store.clone());
         let interactive = Interactive::default();
@@ -117,7 +119,16 @@ impl App {
         let account_data = AccountData::new(store.clone());
         let openid = OpenId::new(team.clone());
         let folder = team.config().data_dir.join("media").join(store.team().to_string());
-        let media = Media::new(team.clone(), MediaStore::folder(&folder)?);
+        let remote_media = RemoteMedia::open(
+            remotes.clone(),
+            client.clone(),
+            store.clone(),
+            MediaStore::folder(&folder.join("remote"))?,
+            team.config().limits.upload,
+            team.config().limits.remote_media,
+        )
+        .await?;
+        let media = Media::new(team.clone(), MediaStore::folder(&folder)?, remote_media);
         let rooms =
             Rooms::open(team.clone(), store.clone(), remotes.clone(), key_ring.clone()).await?;
         let (serials, waiters) = (Serials::default(), Waiters::default());
@@ -196,6 +207,7 @@ impl App {
             callers: Callers::default(),
             users,
             profiles,
+            remote_profiles,
             directory,
             interactive,
             nonces: Nonces::default(),

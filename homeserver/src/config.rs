@@ -168,6 +168,9 @@ pub struct Limits {
     /// Bytes of one uploaded file.
     #[serde(deserialize_with = "units::bytes")]
     pub upload: u64,
+    /// Bytes of the copies of other servers' files, for each team.
+    #[serde(deserialize_with = "units::bytes")]
+    pub remote_media: u64,
     /// How long a `/sync` may wait for news, whatever the client asks for.
     #[serde(deserialize_with = "units::duration")]
     pub sync_wait: Duration,

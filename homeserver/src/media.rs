@@ -2,6 +2,9 @@
 //!
 //! The files are in [`kith_media_store`]; their names are `mxc://` URIs of this server.
 
+mod multipart;
+pub mod remote;
+
 use std::io;
 
 use bytes::Bytes;
@@ -9,6 +12,7 @@ use futures_util::Stream;
 use kith_media_store::{Error, MediaStore, Metadata};
 use ruma::{OwnedMxcUri, ServerName};
 
+use self::remote::RemoteMedia;
 use crate::{random::random_string, team::Team};
 
 /// One team's files. Cheap to clone.
@@ -16,14 +20,20 @@ use crate::{random::random_string, team::Team};
 pub struct Media {
     team: Team,
     store: MediaStore,
+    remote: RemoteMedia,
 }
 
 /// Letters and digits of a media ID: nobody guesses one.
 const ID_LENGTH: usize = 24;
 
 impl Media {
-    pub fn new(team: Team, store: MediaStore) -> Self {
-        Self { team, store }
+    pub fn new(team: Team, store: MediaStore, remote: RemoteMedia) -> Self {
+        Self { team, store, remote }
+    }
+
+    /// Files of other servers.
+    pub fn remote(&self) -> &RemoteMedia {
+        &self.remote
     }
 
     /// Bytes of the largest file that may be uploaded.
@@ -42,17 +52,8 @@ impl Media {
         Ok(format!("mxc://{}/{id}", self.team.server_name()).into())
     }
 
-    /// `None` for what is not there, and for files of other servers.
-    pub async fn download(
-        &self,
-        server_name: &ServerName,
-        id: &str,
-    ) -> Result<Option<(Metadata, impl Stream<Item = io::Result<Bytes>> + Send + 'static)>, Error>
-    {
-        if server_name != self.team.server_name() {
-            return Ok(None);
-        }
-        self.own(id).await
+    pub fn is_own(&self, server_name: &ServerName) -> bool {
+        server_name == self.team.server_name()
     }
 
     /// A file that one of our users uploaded.

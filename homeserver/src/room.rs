@@ -34,6 +34,7 @@ mod redact;
 pub mod related;
 pub mod relations;
 pub mod remote;
+pub mod remote_space;
 mod resolve;
 pub mod send;
 pub mod serve_history;
@@ -68,7 +69,8 @@ use ruma::{EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::Room
 pub use self::persist::{Import, ImportError, ReceiveError, Received, RoomWriter, SendError};
 use self::{
     directory::Listings, erasure::Erased, event::Event, in_flight::InFlight, members::Members,
-    persist::WriterState, relations::RelationMemory, server_acl::ServerAcls, space::Walks,
+    persist::WriterState, relations::RelationMemory, remote_space::RemoteRooms,
+    server_acl::ServerAcls, space::Walks,
 };
 use crate::{locks::KeyedLocks, team::Team};
 
@@ -97,6 +99,7 @@ struct Inner {
     listings: Listings,
     relations: RelationMemory,
     walks: Walks,
+    remote_rooms: RemoteRooms,
     erased: Erased,
     server_acls: ServerAcls,
     /// Held while a room is joined through another server.
@@ -216,6 +219,7 @@ impl Rooms {
             listings: Listings::default(),
             relations: RelationMemory::default(),
             walks: Walks::default(),
+            remote_rooms: RemoteRooms::default(),
             erased,
             server_acls: ServerAcls::default(),
             joining: KeyedLocks::default(),
@@ -258,6 +262,10 @@ impl Rooms {
 
     fn joining(&self) -> &KeyedLocks<OwnedRoomId> {
         &self.0.joining
+    }
+
+    fn remote_rooms(&self) -> &RemoteRooms {
+        &self.0.remote_rooms
     }
 
     fn server_acls(&self) -> &ServerAcls {

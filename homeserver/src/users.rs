@@ -6,6 +6,7 @@ mod interactive;
 mod passwords;
 mod profiles;
 mod registration;
+mod remote_profiles;
 mod shared_secret;
 
 use ruma::{OwnedDeviceId, OwnedUserId};
@@ -15,6 +16,7 @@ pub use directory::{Directory, Found};
 pub use interactive::{Interactive, Operation, UnknownInteraction};
 pub use profiles::{AVATAR_URL, DISPLAY_NAME, Profile, ProfileError, Profiles};
 pub use registration::{NewAccount, RegistrationError, UsernameError};
+pub use remote_profiles::RemoteProfiles;
 pub use shared_secret::{Claim, Nonces};
 
 /// Who makes a request: a signed-in device of a local user.

@@ -107,8 +107,10 @@ impl MediaStore {
     pub async fn get(
         &self,
         id: &str,
-    ) -> Result<Option<(Metadata, impl Stream<Item = io::Result<Bytes>> + Send + 'static)>, Error>
-    {
+    ) -> Result<
+        Option<(Metadata, impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<>)>,
+        Error,
+    > {
         let path = path(id)?;
         let metadata = match self.operator.read(&metadata_path(&path)).await {
             Ok(metadata) => metadata.to_bytes(),
@@ -118,6 +120,15 @@ impl MediaStore {
         let metadata: Metadata = serde_json::from_slice(&metadata)?;
         let content = self.operator.reader(&path).await?.into_bytes_stream(..metadata.size).await?;
         Ok(Some((metadata, content)))
+    }
+
+    /// Removes a file, if it is there. Whoever reads it now may read it to the end.
+    pub async fn delete(&self, id: &str) -> Result<(), Error> {
+        let path = path(id)?;
+        // Without its metadata it does not exist.
+        self.operator.delete(&metadata_path(&path)).await?;
+        self.operator.delete(&path).await?;
+        Ok(())
     }
 
     async fn write<E: std::fmt::Display>(

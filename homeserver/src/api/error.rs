@@ -22,6 +22,7 @@ use crate::{
     invites::InviteError,
     key_backup::BackupError,
     keys::{KeyError, OneTimeKeyError, SignatureError},
+    media::remote::RemoteMediaError,
     push::{pushers::PusherError, rules::PushRuleError},
     rate_limit::LimitExceeded,
     reports::ReportError,
@@ -424,6 +425,35 @@ impl From<VerifyError> for ApiError {
             | VerifyError::NoKey(_)
             | VerifyError::KeysUnavailable { .. }
             | VerifyError::OtherDestination => Self::unauthorized(error.to_string()),
+        }
+    }
+}
+
+/// What another server refuses to our user it may say itself; whatever else went wrong between servers is
+/// nothing that the user could mend.
+impl From<FederationError> for ApiError {
+    fn from(error: FederationError) -> Self {
+        match &error {
+            FederationError::NotAllowed(server) => Self::not_federating(server),
+            FederationError::Refused { status: 403, message, .. } => Self::forbidden(message),
+            FederationError::Refused { status: 404, message, .. } => Self::not_found(message),
+            _ => Self::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", error.to_string()),
+        }
+    }
+}
+
+impl From<RemoteMediaError> for ApiError {
+    fn from(error: RemoteMediaError) -> Self {
+        match error {
+            RemoteMediaError::Federation { error, .. } => error.into(),
+            RemoteMediaError::Elsewhere { .. } | RemoteMediaError::Nowhere(_) => {
+                Self::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", error.to_string())
+            }
+            RemoteMediaError::TooLarge(_) => {
+                Self::new(StatusCode::BAD_GATEWAY, "M_TOO_LARGE", error.to_string())
+            }
+            RemoteMediaError::Media(error) => error.into(),
+            RemoteMediaError::Store(error) => error.into(),
         }
     }
 }

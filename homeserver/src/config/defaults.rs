@@ -135,6 +135,7 @@ impl Default for Limits {
         Self {
             request_body: MIB,
             upload: 100 * MIB,
+            remote_media: 10 * 1024 * MIB,
             sync_wait: Duration::from_secs(300),
             stop_wait: Duration::from_secs(10),
         }

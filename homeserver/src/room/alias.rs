@@ -55,22 +55,19 @@ impl Rooms {
         Ok(row.map(|Json(row)| row.room_id))
     }
 
-    /// Servers by which a room can be joined: this one if it is there, then those with most members.
+    /// Servers by which a room can be joined: this one, which knows the alias, then those with most members.
     pub async fn servers_to_join_by(
         &self,
         room_id: &RoomId,
         limit: usize,
     ) -> Result<Vec<OwnedServerName>, RoomError> {
         let own = self.team().server_name();
-        let mut servers = Vec::new();
+        let mut servers = vec![own.to_owned()];
         if let Some(room) = self.get(room_id).await? {
             let known = self.members().servers(room.number).await?;
-            servers = known.joined().into_iter().cloned().collect();
+            let others = known.joined().into_iter().filter(|server| *server != own);
+            servers.extend(others.take(limit.saturating_sub(1)).cloned());
         }
-        if let Some(at) = servers.iter().position(|server| server == own) {
-            servers[..=at].rotate_right(1);
-        }
-        servers.truncate(limit);
         Ok(servers)
     }
 

@@ -110,7 +110,10 @@ impl Rooms {
     }
 
     /// The servers with the most members of a room.
-    async fn servers_to_ask(&self, room: &Room) -> Result<Vec<OwnedServerName>, RoomError> {
+    pub(super) async fn servers_to_ask(
+        &self,
+        room: &Room,
+    ) -> Result<Vec<OwnedServerName>, RoomError> {
         let mut counts: HashMap<OwnedServerName, usize> = HashMap::new();
         for (user_id, row) in self.members().of_room(room.number).await? {
             if row.membership == MembershipState::Join && !self.team().is_ours(&user_id) {

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use ruma::MilliSecondsSinceUnixEpoch;
+use ruma::{
+    MilliSecondsSinceUnixEpoch,
+    api::{self, federation::event::get_event_by_timestamp},
+};
 
 use super::{
     Room, RoomError, Rooms, event::Event, history::TimelineToken, timeline::Direction,
@@ -16,6 +19,8 @@ use super::{
 const ROWS: usize = 100;
 /// How many events one request looks at to find one that the viewer sees.
 const LOOKED_AT: usize = 2_000;
+/// How many pages of history are fetched on the way to an event that another server found.
+const FETCHED: usize = 10;
 
 impl Rooms {
     /// The event that the viewer sees closest to a moment: at or after it going forward, at or before
@@ -52,6 +57,55 @@ impl Rooms {
             }
         }
         Ok(closest.map(|(_, event)| event))
+    }
+
+    /// The same, also in history that only other servers have. What they find is fetched.
+    pub async fn event_near_anywhere(
+        &self,
+        room: &Arc<Room>,
+        viewer: &mut impl Sees,
+        moment: MilliSecondsSinceUnixEpoch,
+        direction: Direction,
+    ) -> Result<Option<Arc<Event>>, RoomError> {
+        let found = self.event_near(room, viewer, moment, direction).await?;
+        let at_our_beginning = match (&found, direction) {
+            (None, Direction::Backward) => true,
+            (Some(event), Direction::Forward) => {
+                self.timeline_end(room, Direction::Forward).await?.after() == event.position()
+            }
+            _ => false,
+        };
+        if !at_our_beginning || !self.has_more_history(room).await? {
+            return Ok(found);
+        }
+        for server in self.servers_to_ask(room).await? {
+            let dir = match direction {
+                Direction::Forward => api::Direction::Forward,
+                Direction::Backward => api::Direction::Backward,
+            };
+            let room_id = room.room_id.clone();
+            let request = get_event_by_timestamp::v1::Request::new(room_id, moment, dir);
+            let Ok(answer) = self.remotes().request(&server, request).await else { continue };
+            for _ in 0..FETCHED {
+                if let Some(event) = self.event_by_id(room, &answer.event_id).await? {
+                    let closer = distance(&event, moment, direction).is_some_and(|distance| {
+                        let ours = found
+                            .as_ref()
+                            .and_then(|found| self::distance(found, moment, direction));
+                        ours.is_none_or(|ours| distance < ours)
+                    });
+                    return Ok(if closer && viewer.sees(&event).await? {
+                        Some(event)
+                    } else {
+                        found
+                    });
+                }
+                if !self.backfill(room).await? {
+                    break;
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The place in the timeline before which events are older than the moment.

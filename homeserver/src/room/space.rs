@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use ruma::{
-    OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId,
+    OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId,
     events::{StateEventType, room::member::MembershipState},
     room::{RoomSummary, RoomType},
 };
@@ -26,6 +26,8 @@ pub const DEEPEST: u32 = 20;
 const CHILDREN: usize = 2_000;
 /// How many of them another server is told of.
 const CHILDREN_FOR_SERVERS: usize = 500;
+/// How many servers are remembered that may know a room.
+const VIA: usize = 5;
 /// How many rooms one walk visits, on all its pages, and how many may wait to be visited.
 const VISITED: usize = 10_000;
 const WAITING: usize = 5_000;
@@ -80,12 +82,21 @@ pub enum SpaceError {
     Room(#[from] RoomError),
 }
 
+/// A room to visit.
+#[derive(Clone)]
+struct Waiting {
+    room_id: OwnedRoomId,
+    depth: u32,
+    /// Servers that may know it.
+    via: Vec<OwnedServerName>,
+}
+
 /// Where a walk stands after a page. Never changed: a page may be asked for again.
 #[derive(Clone)]
 struct Walk {
     ask: SpaceAsk,
-    /// Rooms to visit and how deep they are, the next one last.
-    waiting: Vec<(OwnedRoomId, u32)>,
+    /// Rooms to visit, the next one last.
+    waiting: Vec<Waiting>,
     visited: HashSet<OwnedRoomId>,
 }
 
@@ -122,7 +133,9 @@ impl Rooms {
         limit: usize,
     ) -> Result<SpacePage, SpaceError> {
         let mut walk = self.start_or_continue(ask, from)?;
-        if !self.may_enter_space(&walk.ask.space, &walk.ask.user_id).await? {
+        let via: Vec<OwnedServerName> =
+            walk.ask.space.server_name().map(ToOwned::to_owned).into_iter().collect();
+        if !self.may_enter_space(&walk.ask.space, &walk.ask.user_id, &via).await? {
             return Err(SpaceError::Forbidden);
         }
         let mut page = SpacePage { rooms: Vec::new(), next: None };
@@ -130,26 +143,18 @@ impl Rooms {
             if page.rooms.len() == limit || walk.visited.len() >= VISITED {
                 break;
             }
-            let Some((room_id, depth)) = walk.waiting.pop() else { break };
-            if !walk.visited.insert(room_id.clone()) {
+            let Some(waiting) = walk.waiting.pop() else { break };
+            if !walk.visited.insert(waiting.room_id.clone()) {
                 continue;
             }
-            let Some(room) = self.get(&room_id).await? else { continue };
-            if !self.may_find(&room, Some(&walk.ask.user_id)).await? {
-                continue;
-            }
-            let summary = self.summary(&room).await?;
-            let mut children = Vec::new();
-            if summary.room_type == Some(RoomType::Space) {
-                children = self.children_of_space(&room, walk.ask.suggested_only).await?;
-            }
-            if depth < walk.ask.max_depth {
+            let Some((found, children)) = self.visit(&walk.ask, &waiting).await? else { continue };
+            if waiting.depth < walk.ask.max_depth {
                 let room = WAITING.saturating_sub(walk.waiting.len());
-                let ids = children.iter().take(room).rev().map(|child| child.room_id.clone());
-                walk.waiting.extend(ids.map(|id| (id, depth + 1)));
+                let depth = waiting.depth + 1;
+                let next = children.into_iter().take(room).rev();
+                walk.waiting.extend(next.map(|(room_id, via)| Waiting { room_id, depth, via }));
             }
-            let children = children.iter().map(|child| stripped(&child.event)).collect();
-            page.rooms.push(FoundRoom { summary, children });
+            page.rooms.push(found);
         }
         if !walk.waiting.is_empty() && walk.visited.len() < VISITED {
             page.next = Some(self.walks().remember(walk, Instant::now()));
@@ -157,9 +162,47 @@ impl Rooms {
         Ok(page)
     }
 
+    /// A room that the user may know of, and what is in it, each with servers that may know it.
+    async fn visit(
+        &self,
+        ask: &SpaceAsk,
+        waiting: &Waiting,
+    ) -> Result<Option<(FoundRoom, Vec<(OwnedRoomId, Vec<OwnedServerName>)>)>, RoomError> {
+        let known = self.get(&waiting.room_id).await?;
+        let here = match &known {
+            Some(room) => !self.local_joined(room).await?.is_empty(),
+            None => false,
+        };
+        if !here && let Some(remote) = self.ask_of_room(&waiting.room_id, &waiting.via).await {
+            if !self.may_find_remote(&remote.summary, Some(&ask.user_id)).await? {
+                return Ok(None);
+            }
+            let children = remote.children.iter();
+            let children = children.filter(|child| child.suggested || !ask.suggested_only);
+            let next = children.clone().map(|child| (child.room_id.clone(), child.via.clone()));
+            let next = next.collect();
+            let children = children.map(|child| child.event.clone()).collect();
+            return Ok(Some((FoundRoom { summary: remote.summary.clone(), children }, next)));
+        }
+        let Some(room) = known else { return Ok(None) };
+        if !self.may_find(&room, Some(&ask.user_id)).await? {
+            return Ok(None);
+        }
+        let summary = self.summary(&room).await?;
+        let mut children = Vec::new();
+        if summary.room_type == Some(RoomType::Space) {
+            children = self.children_of_space(&room, ask.suggested_only).await?;
+        }
+        let next = children.iter().map(|child| (child.room_id.clone(), child.via.clone()));
+        let next = next.collect();
+        let children = children.iter().map(|child| stripped(&child.event)).collect();
+        Ok(Some((FoundRoom { summary, children }, next)))
+    }
+
     fn start_or_continue(&self, ask: SpaceAsk, from: Option<&str>) -> Result<Walk, SpaceError> {
         let Some(token) = from else {
-            let waiting = vec![(ask.space.clone(), 0)];
+            let via = ask.space.server_name().map(ToOwned::to_owned).into_iter().collect();
+            let waiting = vec![Waiting { room_id: ask.space.clone(), depth: 0, via }];
             return Ok(Walk { ask, waiting, visited: HashSet::new() });
         };
         let walk = self.walks().get(token, Instant::now()).ok_or(SpaceError::UnknownToken)?;
@@ -205,8 +248,18 @@ impl Rooms {
     }
 
     /// Who is banned sees only what anybody may read.
-    async fn may_enter_space(&self, space: &RoomId, user_id: &UserId) -> Result<bool, RoomError> {
-        let Some(room) = self.get(space).await? else { return Ok(false) };
+    async fn may_enter_space(
+        &self,
+        space: &RoomId,
+        user_id: &UserId,
+        via: &[OwnedServerName],
+    ) -> Result<bool, RoomError> {
+        let Some(room) = self.get(space).await? else {
+            return match self.ask_of_room(space, via).await {
+                Some(remote) => self.may_find_remote(&remote.summary, Some(user_id)).await,
+                None => Ok(false),
+            };
+        };
         if self.members().membership(room.number, user_id).await? == MembershipState::Ban {
             return self.is_world_readable(&room).await;
         }
@@ -232,6 +285,7 @@ impl Rooms {
 
 struct SpaceChild {
     room_id: OwnedRoomId,
+    via: Vec<OwnedServerName>,
     order: Option<String>,
     suggested: bool,
     event: Arc<Event>,
@@ -255,6 +309,12 @@ impl SpaceChild {
         let order = content.order.as_str().filter(|order| is_order(order)).map(str::to_owned);
         Some(Self {
             room_id: RoomId::parse(event.state_key.as_deref()?).ok()?,
+            via: content
+                .via
+                .iter()
+                .filter_map(|via| via.as_str().try_into().ok())
+                .take(VIA)
+                .collect(),
             order,
             suggested: content.suggested.as_bool().unwrap_or(false),
             event,

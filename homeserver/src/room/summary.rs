@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use kith_store::tables::MemberRow;
 use ruma::{
-    EventEncryptionAlgorithm, OwnedRoomId, RoomOrAliasId, ServerName, UserId,
+    EventEncryptionAlgorithm, OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, RoomOrAliasId,
+    ServerName, UserId,
     events::{StateEventType, room::member::MembershipState},
     room::{AllowRule, JoinRule, JoinRuleSummary, RoomMembership, RoomSummary},
 };
 use serde::Deserialize;
 
-use super::{Room, RoomError, Rooms};
+use super::{Room, RoomError, Rooms, SendError};
 
 impl Rooms {
     /// What is on a room's sign. Whether somebody may read it is asked by [`Self::may_find`].
@@ -55,6 +56,20 @@ impl Rooms {
                 Err(_) => Ok(None),
             },
         }
+    }
+
+    /// The room ID that a name stands for. `via` grows by servers that know the room of an alias.
+    pub async fn id_of(
+        &self,
+        name: &RoomOrAliasId,
+        via: &mut Vec<OwnedServerName>,
+    ) -> Result<Option<OwnedRoomId>, SendError> {
+        let Ok(alias) = <&RoomAliasId>::try_from(name) else {
+            return Ok(RoomId::parse(name.as_str()).ok());
+        };
+        let Some((room_id, servers)) = self.find_alias(alias).await? else { return Ok(None) };
+        via.extend(servers);
+        Ok(Some(room_id))
     }
 
     /// Whether somebody may know that a room exists: its members, those who are invited, those whom its

@@ -102,6 +102,7 @@ pub const ALL: &[&dyn AnyTable] = &[
     // federation.rs
     &SERVER_KEYS,
     &ACME,
+    &REMOTE_MEDIA,
     // outbound.rs
     &OUTBOUND_CURSOR,
     &DESTINATIONS,

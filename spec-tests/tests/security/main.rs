@@ -12,5 +12,6 @@ mod device_keys;
 mod membership;
 mod signatures;
 mod disclosure;
+mod federation_reads;
 mod push;
 mod sliding_sync;

@@ -13,6 +13,9 @@ use crate::{
     room::Rooms,
 };
 
+/// How many servers of a room are named.
+const SERVERS: usize = 50;
+
 /// `PUT /_matrix/client/v3/directory/room/{roomAlias}`
 pub async fn create_alias(
     State(rooms): State<Rooms>,
@@ -28,10 +31,11 @@ pub async fn get_alias(
     Incoming { request, .. }: Incoming<get_alias::v3::Request>,
 ) -> Result<get_alias::v3::Response, ApiError> {
     let alias = request.room_alias;
-    let room_id = rooms.resolve_alias(&alias).await?;
-    let room_id =
-        room_id.ok_or_else(|| ApiError::not_found(format!("Room alias {alias} not found")))?;
-    let servers = vec![rooms.team().server_name().to_owned()];
+    let not_found = || ApiError::not_found(format!("Room alias {alias} not found"));
+    let (room_id, mut servers) = rooms.find_alias(&alias).await?.ok_or_else(not_found)?;
+    if alias.server_name() == rooms.team().server_name() {
+        servers = rooms.servers_to_join_by(&room_id, SERVERS).await?;
+    }
     Ok(get_alias::v3::Response::new(room_id, servers))
 }
 

@@ -1,14 +1,19 @@
 //! The published rooms.
 
+use kith_federation::remotes::Remotes;
 use ruma::{
-    ServerName, UInt,
-    api::client::{
-        directory::{
-            get_public_rooms, get_public_rooms_filtered, get_room_visibility, set_room_visibility,
+    UInt,
+    api::{
+        client::{
+            directory::{
+                get_public_rooms, get_public_rooms_filtered, get_room_visibility,
+                set_room_visibility,
+            },
+            room::Visibility,
         },
-        room::Visibility,
+        federation::directory as federation,
     },
-    directory::{Filter, RoomNetwork},
+    directory::{Filter, PublicRoomsChunk, RoomNetwork},
 };
 use serde_json::{Map, Value};
 
@@ -69,9 +74,20 @@ pub async fn set_room_visibility(
 /// `GET /_matrix/client/v3/publicRooms`
 pub async fn get_public_rooms(
     State(rooms): State<Rooms>,
+    State(remotes): State<Remotes>,
     Incoming { request, .. }: Incoming<get_public_rooms::v3::Request>,
 ) -> Result<get_public_rooms::v3::Response, ApiError> {
-    only_ours(&rooms, request.server.as_deref())?;
+    if let Some(server) = request.server.filter(|server| server != rooms.team().server_name()) {
+        let mut asking = federation::get_public_rooms::v1::Request::new();
+        asking.limit = Some(limit_of_remote(request.limit));
+        asking.since = request.since;
+        let found = remotes.request(&server, asking).await?;
+        let mut response = get_public_rooms::v3::Response::new(cut(found.chunk));
+        response.next_batch = found.next_batch;
+        response.prev_batch = found.prev_batch;
+        response.total_room_count_estimate = found.total_room_count_estimate;
+        return Ok(response);
+    }
     let page = Page::new(request.limit, request.since.as_deref())?;
     let found = rooms.published(&Filter::new(), page.offset, page.limit).await?;
     let mut response = get_public_rooms::v3::Response::new(Vec::new());
@@ -85,11 +101,25 @@ pub async fn get_public_rooms(
 /// `POST /_matrix/client/v3/publicRooms`
 pub async fn get_public_rooms_filtered(
     State(rooms): State<Rooms>,
+    State(remotes): State<Remotes>,
     State(limits): State<RateLimiter>,
     Incoming { requester, request }: Incoming<get_public_rooms_filtered::v3::Request>,
 ) -> Result<get_public_rooms_filtered::v3::Response, ApiError> {
     limits.check(Action::Search, &requester.user_id)?;
-    only_ours(&rooms, request.server.as_deref())?;
+    if let Some(server) = request.server.filter(|server| server != rooms.team().server_name()) {
+        let mut asking = federation::get_public_rooms_filtered::v1::Request::new();
+        asking.limit = Some(limit_of_remote(request.limit));
+        asking.since = request.since;
+        asking.filter = request.filter;
+        asking.room_network = request.room_network;
+        let found = remotes.request(&server, asking).await?;
+        let mut response = get_public_rooms_filtered::v3::Response::new();
+        response.chunk = cut(found.chunk);
+        response.next_batch = found.next_batch;
+        response.prev_batch = found.prev_batch;
+        response.total_room_count_estimate = found.total_room_count_estimate;
+        return Ok(response);
+    }
     let page = Page::new(request.limit, request.since.as_deref())?;
     let mut response = get_public_rooms_filtered::v3::Response::new();
     if matches!(request.room_network, RoomNetwork::ThirdParty(_)) {
@@ -104,11 +134,17 @@ pub async fn get_public_rooms_filtered(
     Ok(response)
 }
 
-fn only_ours(rooms: &Rooms, server: Option<&ServerName>) -> Result<(), ApiError> {
-    match server {
-        Some(server) if server != rooms.team().server_name() => Err(ApiError::no_federation()),
-        _ => Ok(()),
-    }
+/// How many rooms another server is asked for.
+fn limit_of_remote(limit: Option<UInt>) -> UInt {
+    let limit = limit.filter(|limit| *limit > UInt::MIN);
+    let most = UInt::from(MAX_ROOMS as u32);
+    limit.map_or(UInt::from(DEFAULT_ROOMS as u32), |limit| limit.min(most))
+}
+
+/// Whatever another server sends.
+fn cut(mut rooms: Vec<PublicRoomsChunk>) -> Vec<PublicRoomsChunk> {
+    rooms.truncate(MAX_ROOMS);
+    rooms
 }
 
 /// Which part of the list. A token is `p` and the number of rooms before it.

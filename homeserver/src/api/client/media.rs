@@ -24,7 +24,10 @@ use crate::{
         ApiError,
         incoming::{Authenticated, Incoming, Path, Query, State},
     },
-    media::Media,
+    media::{
+        Media,
+        remote::{RemoteFile, Thumbnail},
+    },
     rate_limit::{Action, RateLimiter},
 };
 
@@ -34,6 +37,7 @@ pub fn add_streams(router: Router) -> Router {
         .route("/_matrix/media/v3/upload", post(create_content))
         .route("/_matrix/media/r0/upload", post(create_content))
         .route("/_matrix/client/v1/media/download/{0}/{1}", get(get_content))
+        .route("/_matrix/client/v1/media/thumbnail/{0}/{1}", get(get_content_thumbnail))
         .route("/_matrix/client/v1/media/download/{0}/{1}/{2}", get(get_content_as_filename))
 }
 
@@ -82,9 +86,63 @@ async fn download(
     id: &str,
     filename: Option<String>,
 ) -> Result<Response, ApiError> {
+    send(media, server_name, id, filename, None).await
+}
+
+/// `GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}`
+///
+/// An image of this server is its own thumbnail.
+async fn get_content_thumbnail(
+    State(media): State<Media>,
+    _: Authenticated,
+    Path((server_name, id)): Path<(String, String)>,
+    Query(size): Query<Size>,
+) -> Result<Response, ApiError> {
+    let crop = match size.method.as_deref() {
+        None | Some("scale") => false,
+        Some("crop") => true,
+        Some(_) => return Err(ApiError::invalid_param("A thumbnail is scaled or cropped")),
+    };
+    if !(1..=LARGEST).contains(&size.width) || !(1..=LARGEST).contains(&size.height) {
+        return Err(ApiError::invalid_param("A thumbnail cannot have this size"));
+    }
+    let Size { width, height, animated, .. } = size;
+    let thumbnail = Thumbnail { width, height, crop, animated };
+    send(&media, &server_name, &id, None, Some(thumbnail)).await
+}
+
+/// Pixels of a side.
+const LARGEST: u32 = 4_096;
+
+#[derive(Deserialize)]
+struct Size {
+    width: u32,
+    height: u32,
+    method: Option<String>,
+    #[serde(default)]
+    animated: bool,
+}
+
+async fn send(
+    media: &Media,
+    server_name: &str,
+    id: &str,
+    filename: Option<String>,
+    thumbnail: Option<Thumbnail>,
+) -> Result<Response, ApiError> {
     let not_found = || ApiError::not_found("There is no such file");
-    let server_name = <&ServerName>::try_from(server_name).map_err(|_| not_found())?;
-    let (metadata, content) = media.download(server_name, id).await?.ok_or_else(not_found)?;
+    let server = <&ServerName>::try_from(server_name).map_err(|_| not_found())?;
+    if media.is_own(server) {
+        let (metadata, content) = media.own(id).await?.ok_or_else(not_found)?;
+        let content_type = metadata.content_type.as_deref().unwrap_or_default();
+        if thumbnail.is_some() && !content_type.starts_with("image/") {
+            return Err(ApiError::unknown_type("There are no thumbnails of such files"));
+        }
+        let headers = file_headers(&metadata, filename)?;
+        return Ok((headers, Body::from_stream(content)).into_response());
+    }
+    let file = RemoteFile { server: server.to_owned(), id: id.to_owned(), thumbnail };
+    let (metadata, content) = media.remote().get(&file).await?.ok_or_else(not_found)?;
     let headers = file_headers(&metadata, filename)?;
     Ok((headers, Body::from_stream(content)).into_response())
 }

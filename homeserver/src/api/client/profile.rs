@@ -1,5 +1,6 @@
 //! What users tell of themselves.
 
+use axum::extract::FromRef;
 use http::Method;
 use ruma::{
     OwnedUserId, UserId,
@@ -19,9 +20,11 @@ use crate::{
         ApiError,
         incoming::{Incoming, State},
     },
+    app::App,
     rate_limit::{Action, RateLimiter},
     room::Rooms,
-    users::{AVATAR_URL, DISPLAY_NAME, Profiles, Requester, Users},
+    team::Team,
+    users::{AVATAR_URL, DISPLAY_NAME, Profile, Profiles, RemoteProfiles, Requester, Users},
 };
 
 /// `PUT /_matrix/client/v3/profile/{userId}/{keyName}`, read by ourselves: ruma does not tell a
@@ -61,24 +64,19 @@ impl IncomingRequest for SetField {
 
 /// `GET /_matrix/client/v3/profile/{userId}`
 pub async fn get_profile(
-    State(users): State<Users>,
-    State(profiles): State<Profiles>,
+    State(known): State<KnownProfiles>,
     Incoming { request, .. }: Incoming<get_profile::v3::Request>,
 ) -> Result<get_profile::v3::Response, ApiError> {
-    check_known(&users, &request.user_id).await?;
-    let profile = profiles.get(&request.user_id).await?;
-    Ok(profile.into_iter().collect())
+    Ok(known.get(&request.user_id).await?.into_iter().collect())
 }
 
 /// `GET /_matrix/client/v3/profile/{userId}/{keyName}`
 pub async fn get_profile_field(
-    State(users): State<Users>,
-    State(profiles): State<Profiles>,
+    State(known): State<KnownProfiles>,
     Incoming { request, .. }: Incoming<get_profile_field::v3::Request>,
 ) -> Result<get_profile_field::v3::Response, ApiError> {
-    check_known(&users, &request.user_id).await?;
     let field = request.field.as_str();
-    let value = profiles.field(&request.user_id, field).await?;
+    let value = known.get(&request.user_id).await?.remove(field);
     let value = value.ok_or_else(|| ApiError::not_found("This field is not set"))?;
     let value = ProfileFieldValue::new(field, value).map_err(ApiError::internal)?;
     Ok(get_profile_field::v3::Response::new(value))
@@ -118,10 +116,37 @@ pub async fn delete_profile_field(
     Ok(delete_profile_field::v3::Response::new())
 }
 
-async fn check_known(users: &Users, user_id: &UserId) -> Result<(), ApiError> {
-    match users.get(user_id).await? {
-        Some(user) if !user.deactivated => Ok(()),
-        _ => Err(ApiError::not_found("There is no profile of this user")),
+/// The profiles of users, wherever they are.
+#[derive(Clone)]
+pub struct KnownProfiles {
+    team: Team,
+    users: Users,
+    profiles: Profiles,
+    remote: RemoteProfiles,
+}
+
+impl FromRef<App> for KnownProfiles {
+    fn from_ref(app: &App) -> Self {
+        Self {
+            team: app.team.clone(),
+            users: app.users.clone(),
+            profiles: app.profiles.clone(),
+            remote: app.remote_profiles.clone(),
+        }
+    }
+}
+
+impl KnownProfiles {
+    async fn get(&self, user_id: &UserId) -> Result<Profile, ApiError> {
+        let not_found = || ApiError::not_found("There is no profile of this user");
+        if !self.team.is_ours(user_id) {
+            let profile = self.remote.get(user_id).await?.ok_or_else(not_found)?;
+            return Ok(Profile::clone(&profile));
+        }
+        match self.users.get(user_id).await? {
+            Some(user) if !user.deactivated => Ok(self.profiles.get(user_id).await?),
+            _ => Err(not_found()),
+        }
     }
 }
 

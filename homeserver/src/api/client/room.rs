@@ -1,13 +1,13 @@
 //! Rooms as such: making one, and single events of it.
 
 use ruma::{
-    OwnedRoomAliasId,
+    OwnedRoomAliasId, UserId,
     api::client::room::{
         Visibility,
         create_room::{self, v3::RoomPreset},
         get_event_by_timestamp, get_room_event, get_summary, upgrade_room,
     },
-    events::StateEventType,
+    events::{StateEventType, room::member::MembershipState},
     serde::Raw,
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -24,7 +24,7 @@ use crate::{
     predecessor::RoomSettings,
     rate_limit::{Action, RateLimiter, Who},
     room::{
-        Rooms,
+        Rooms, SendError,
         client_event::Viewer,
         create::{NewRoom, Preset},
     },
@@ -161,7 +161,15 @@ pub async fn get_summary(
         None => limits.check(Action::Search, address)?,
     }
     let not_found = || ApiError::not_found("Room not found");
-    let room = rooms.by_id_or_alias(&request.room_id_or_alias).await?.ok_or_else(not_found)?;
+    let room = rooms.by_id_or_alias(&request.room_id_or_alias).await?;
+    let here = match &room {
+        Some(room) => !rooms.local_joined(room).await?.is_empty(),
+        None => false,
+    };
+    if !here && let Some(response) = remote_summary(&rooms, user_id, &request).await? {
+        return Ok(response);
+    }
+    let room = room.ok_or_else(not_found)?;
     if !rooms.may_find(&room, user_id).await? {
         return Err(not_found());
     }
@@ -170,6 +178,35 @@ pub async fn get_summary(
         response.membership = Some(rooms.members().membership(room.number, user_id).await?);
     }
     Ok(response)
+}
+
+/// What other servers say of a room in which nobody of ours is.
+async fn remote_summary(
+    rooms: &Rooms,
+    user_id: Option<&UserId>,
+    request: &get_summary::v1::Request,
+) -> Result<Option<get_summary::v1::Response>, ApiError> {
+    let mut via = request.via.clone();
+    let room_id = match rooms.id_of(&request.room_id_or_alias, &mut via).await {
+        // Whoever keeps the alias cannot be asked.
+        Err(SendError::Remote(_)) => None,
+        found => found?,
+    };
+    let Some(room_id) = room_id else { return Ok(None) };
+    via.extend(room_id.server_name().map(ToOwned::to_owned));
+    let Some(room) = rooms.ask_of_room(&room_id, &via).await else { return Ok(None) };
+    if !rooms.may_find_remote(&room.summary, user_id).await? {
+        return Ok(None);
+    }
+    let mut response = get_summary::v1::Response::new(room.summary.clone());
+    if let Some(user_id) = user_id {
+        let membership = match rooms.get(&room_id).await? {
+            Some(room) => rooms.members().membership(room.number, user_id).await?,
+            None => MembershipState::Leave,
+        };
+        response.membership = Some(membership);
+    }
+    Ok(Some(response))
 }
 
 /// `GET /_matrix/client/v1/rooms/{roomId}/timestamp_to_event`
@@ -181,7 +218,7 @@ pub async fn get_event_by_timestamp(
     let room = &readable.room;
     let mut visibility = rooms.visibility(room, &requester.user_id).await?;
     let direction = direction(request.dir);
-    let event = rooms.event_near(room, &mut visibility, request.ts, direction).await?;
+    let event = rooms.event_near_anywhere(room, &mut visibility, request.ts, direction).await?;
     let event = event.ok_or_else(|| ApiError::not_found("No event on that side of the moment"))?;
     let (event_id, ts) = (event.event_id.clone(), event.origin_server_ts);
     Ok(get_event_by_timestamp::v1::Response::new(event_id, ts))

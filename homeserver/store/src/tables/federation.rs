@@ -34,3 +34,16 @@ pub struct ServerKeyRow {
     /// The last moment at which the server signs or signed with it.
     pub valid_until: MilliSecondsSinceUnixEpoch,
 }
+
+/// Copies of other servers' files.
+/// - Key: the copy's name in the media store. Written by `media::remote`.
+pub const REMOTE_MEDIA: Table<String, Json<RemoteMediaRow>> = Table::new(0x90, "remote_media");
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteMediaRow {
+    pub server: OwnedServerName,
+    pub media_id: String,
+    /// Bytes.
+    pub size: u64,
+    pub fetched: MilliSecondsSinceUnixEpoch,
+}
