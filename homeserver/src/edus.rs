@@ -92,6 +92,9 @@ struct Edu {
     content: Box<RawValue>,
 }
 
+/// A room's receipts by their kind, then by user.
+type ByKind = BTreeMap<String, Raw<BTreeMap<String, Raw<ReceiptData>>>>;
+
 #[derive(Deserialize)]
 struct PresenceContent {
     push: Vec<Raw<PresenceUpdate>>,
@@ -151,7 +154,7 @@ impl Edus {
     async fn receipts(
         &self,
         origin: &ServerName,
-        rooms: BTreeMap<String, Raw<BTreeMap<String, Raw<BTreeMap<String, Raw<ReceiptData>>>>>>,
+        rooms: BTreeMap<String, Raw<ByKind>>,
         budget: &mut Budget,
     ) -> Result<(), EduError> {
         for (room_id, kinds) in rooms {

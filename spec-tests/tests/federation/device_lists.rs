@@ -257,14 +257,12 @@ async fn malformed_keys_are_left_out() {
     let known = t.query().await;
     assert_eq!(t.devices().await, ["GOOD"]);
     assert_eq!(known["master_keys"], json!(null), "it is of another user");
-    let mut stream = 5;
-    for (id, keys) in named {
+    for (stream, (id, keys)) in (5..).zip(named) {
         let content = json!({
             "user_id": t.bob, "device_id": id, "stream_id": stream + 1, "prev_id": [stream],
             "keys": keys,
         });
         t.edu(UPDATE, content).await;
-        stream += 1;
     }
     assert_eq!(t.devices().await, ["GOOD"]);
 }

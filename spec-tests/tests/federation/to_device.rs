@@ -23,8 +23,8 @@ async fn send(t: &Together, n: usize) {
 fn numbers(remote: &RemoteServer) -> Vec<u64> {
     let asked = remote.asked();
     let edus = asked.iter().flat_map(|asked| asked.edus()).filter(|edu| edu["edu_type"] == KIND);
-    edus.flat_map(|edu| edu["content"]["messages"].as_object().unwrap().values())
-        .map(|devices| devices["PHONE"]["n"].as_u64().unwrap())
+    edus.flat_map(|edu| edu["content"]["messages"].as_object().expect("messages").values())
+        .map(|devices| devices["PHONE"]["n"].as_u64().expect("a number"))
         .collect()
 }
 
