@@ -135,7 +135,7 @@ impl KeyFetcher {
         needs: Needs,
     ) -> Result<Vec<(OwnedServerName, Fetched)>, KeyStoreError> {
         let asking = stream::iter(needs).map(async |(server, need)| {
-            let fetched = self.from_itself(&server, &need).await;
+            let fetched = self.ask_itself(&server, &need).await;
             (server, need, fetched)
         });
         let asked: Vec<_> = asking.buffer_unordered(AT_ONCE).collect().await;
@@ -150,7 +150,7 @@ impl KeyFetcher {
         if lacking.is_empty() || self.notaries.is_empty() {
             return Ok(done);
         }
-        self.from_notaries(&lacking).await?;
+        self.ask_notaries(&lacking).await?;
         for (server, fetched) in &mut done {
             if let Some(keys) = self.memory.get(server) {
                 fetched.keys = keys;
@@ -159,7 +159,7 @@ impl KeyFetcher {
         Ok(done)
     }
 
-    async fn from_itself(
+    async fn ask_itself(
         &self,
         server: &ServerName,
         need: &Need,
@@ -220,7 +220,7 @@ impl KeyFetcher {
         Ok(keys)
     }
 
-    async fn from_notaries(&self, needs: &Needs) -> Result<(), KeyStoreError> {
+    async fn ask_notaries(&self, needs: &Needs) -> Result<(), KeyStoreError> {
         let mut flights = Vec::new();
         let mut lacking = Vec::new();
         // In the order of the names, which everybody follows.

@@ -130,7 +130,7 @@ impl Scheme for ServerSignatures {
 }
 
 impl Scheme for NoAuthentication {
-    fn input<'a>(_: &ServerName, _: &ServerName, _: &'a SigningKey) {}
+    fn input(_: &ServerName, _: &ServerName, _: &SigningKey) {}
 }
 
 impl Remotes {

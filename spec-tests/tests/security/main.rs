@@ -15,3 +15,4 @@ mod disclosure;
 mod federation_reads;
 mod push;
 mod sliding_sync;
+mod wire;
