@@ -159,11 +159,7 @@ impl KeyFetcher {
         Ok(done)
     }
 
-    async fn ask_itself(
-        &self,
-        server: &ServerName,
-        need: &Need,
-    ) -> Result<Fetched, KeyStoreError> {
+    async fn ask_itself(&self, server: &ServerName, need: &Need) -> Result<Fetched, KeyStoreError> {
         let _flight = self.flights.take(server.to_owned()).await;
         let known = self.known(server).await?;
         if let Some(keys) = known.as_ref().filter(|keys| need.is_met(keys)) {

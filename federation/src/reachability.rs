@@ -38,8 +38,14 @@ impl Reachability {
 
     /// An attempt to connect failed after this long.
     pub(crate) fn failed(&self, server: &ServerName, spent: Duration) {
-        let failures = self.0.peek(server).map_or(0, |before| before.failures);
-        let until = Instant::now() + wait(failures, spent);
+        let now = Instant::now();
+        let before = self.0.peek(server);
+        // Attempts that were under way together count as one.
+        if before.is_some_and(|before| now < before.until) {
+            return;
+        }
+        let failures = before.map_or(0, |before| before.failures);
+        let until = now + wait(failures, spent);
         self.0.insert(server.to_owned(), Unreachable { failures: failures + 1, until });
     }
 
@@ -73,6 +79,17 @@ mod tests {
         assert_eq!(wait(0, swallowed), Duration::from_secs(10));
         assert_eq!(wait(2, swallowed), Duration::from_secs(40));
         assert_eq!(wait(9, swallowed), LONGEST);
+    }
+
+    #[test]
+    fn attempts_that_fail_together_count_as_one() {
+        let servers = Reachability::new();
+        let server = server_name!("a.example");
+        for _ in 0..100 {
+            servers.failed(server, Duration::from_secs(10));
+        }
+        let retry_at = servers.retry_at(server).expect("it failed");
+        assert!(retry_at <= SystemTime::now() + Duration::from_secs(10));
     }
 
     #[test]

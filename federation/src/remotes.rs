@@ -194,7 +194,10 @@ impl Remotes {
         if let Some(retry_at) = network.reachability.retry_at(destination) {
             return Err(FederationError::Down { retry_at });
         }
+        let begun = Instant::now();
         let authority = network.discovery.authority(destination).await;
+        let timeout = limits.timeout.saturating_sub(begun.elapsed());
+        let limits = Limits { timeout, ..limits };
         let request = {
             let input = R::Authentication::input(server_name, destination, signing_key);
             let base_url = format!("https://{authority}");

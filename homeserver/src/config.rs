@@ -204,8 +204,7 @@ pub struct Federation {
 }
 
 /// With which servers a team speaks, in both directions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum FederationPolicy {
     #[default]
     Open,

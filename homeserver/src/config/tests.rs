@@ -279,3 +279,36 @@ fn private_networks_are_denied_by_default() {
         assert!(!denied(ip), "{ip}");
     }
 }
+
+#[test]
+fn each_team_may_have_a_federation_policy_of_its_own() {
+    let config = load(
+        "[federation]\npolicy = { allow = [\"partner.example\"] }\n\
+         [[teams]]\nserver_name = \"a.example\"\nfederation_policy = \"closed\"\n\
+         [[teams]]\nserver_name = \"b.example\"\n",
+        &[],
+    );
+    let config = config.expect("valid");
+    let policy = |name: &str| config.federation_policy(name.try_into().expect("a name"));
+    let partner = FederationPolicy::Allow(vec![ruma::owned_server_name!("partner.example")]);
+    assert_eq!(policy("localhost"), &partner);
+    assert_eq!(policy("a.example"), &FederationPolicy::Closed);
+    assert_eq!(policy("b.example"), &partner);
+    let closed = with(&[("KITH_FEDERATION__POLICY", "closed")]).expect("valid");
+    assert_eq!(closed.federation.policy, FederationPolicy::Closed);
+}
+
+#[test]
+fn a_federation_policy_that_makes_no_sense_is_an_error() {
+    for (text, words) in [
+        ("policy = \"allow\"", "write \"open\", \"closed\" or { allow"),
+        ("policy = { allow = [] }", "federation.policy: the list is empty"),
+        ("policy = { allow = [\"A.example\"] }", "write A.example in lower case"),
+        ("policy = { allow = [\"https://a.example\"] }", "with server names"),
+        ("policy = { deny = [] }", "with server names"),
+        ("trusted_key_servers = [\"localhost\"]", "localhost is this server itself"),
+    ] {
+        let error = load(&format!("[federation]\n{text}\n"), &[]).expect_err(text);
+        assert!(error.contains(words), "{text}: {error}");
+    }
+}

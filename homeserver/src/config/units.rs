@@ -3,7 +3,10 @@
 use std::{fmt, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
+use ruma::OwnedServerName;
 use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::FederationPolicy;
 
 /// A value that is never shown: neither in logs nor in `Debug` nor in error messages.
 #[derive(Clone, PartialEq, Eq)]
@@ -116,6 +119,26 @@ pub(super) fn ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<I
 
 fn parse_range(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// `"open"`, `"closed"` or `{ allow = ["partner.example"] }`.
+impl<'de> Deserialize<'de> for FederationPolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, deny_unknown_fields)]
+        enum Written {
+            Word(String),
+            List { allow: Vec<OwnedServerName> },
+        }
+        match Written::deserialize(deserializer) {
+            Ok(Written::Word(word)) if word == "open" => Ok(Self::Open),
+            Ok(Written::Word(word)) if word == "closed" => Ok(Self::Closed),
+            Ok(Written::List { allow }) => Ok(Self::Allow(allow)),
+            Ok(Written::Word(_)) | Err(_) => Err(D::Error::custom(
+                "write \"open\", \"closed\" or { allow = [\"partner.example\"] } with server names",
+            )),
+        }
+    }
 }
 
 /// Milliseconds since the epoch from a TOML date: `2027-01-31` (its first moment in UTC),

@@ -32,11 +32,7 @@ fn id(key: &Ed25519KeyPair) -> String {
 }
 
 /// What the peer publishes: this key, and perhaps an old one with the moment of its end.
-fn keys(
-    remote: &RemoteServer,
-    key: &Ed25519KeyPair,
-    old: Option<(&Ed25519KeyPair, u64)>,
-) -> Value {
+fn keys(remote: &RemoteServer, key: &Ed25519KeyPair, old: Option<(&Ed25519KeyPair, u64)>) -> Value {
     let mut document = json!({
         "server_name": remote.name(),
         "valid_until_ts": now() + 24 * HOUR,
@@ -94,7 +90,8 @@ async fn an_event_signed_by_a_key_that_had_expired_before_is_refused() {
     let document = keys(&remote, remote.key(), Some((&old, now() - HOUR)));
     remote.answer("GET", KEYS, move |_| Reply::json(200, document.clone()));
     let alice = server.register("alice").await;
-    let room = alice.create_room_from(json!({ "preset": "public_chat", "room_version": "11" })).await;
+    let room =
+        alice.create_room_from(json!({ "preset": "public_chat", "room_version": "11" })).await;
     remote.join(&server, &room, "rachel").await;
 
     let message = |body: &str| {
