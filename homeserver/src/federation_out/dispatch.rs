@@ -62,7 +62,11 @@ impl FederationOut {
         let servers = self.0.rooms.joined_servers(&room).await?;
         let event = self.0.rooms.event(&room, index).await?;
         let member = Moved::of(&event);
-        if self.is_ours(&event.sender) {
+        let ours = self.is_ours(&event.sender);
+        // Those who enter or leave through us are heard of by us alone.
+        let handed_in =
+            !ours && member.is_some() && self.0.rooms.was_handed_in(&room, index).await?;
+        if ours || handed_in {
             let pdu = Input::Pdu;
             let pdu = || pdu(Pdu { position, room: room.number, event: index });
             let first = match &member {
@@ -76,7 +80,8 @@ impl FederationOut {
                 member.as_ref().is_some_and(|moved| moved.to == MembershipState::Invite);
             let target: Vec<OwnedServerName> = target.filter(|_| !is_invite).into_iter().collect();
             for server in self.others(&servers).chain(self.others(&target)) {
-                if !first && self.is_for(cursor, &room, server, position).await? {
+                let knows = server == event.sender.server_name();
+                if !first && !knows && self.is_for(cursor, &room, server, position).await? {
                     self.0.sender.send(server, pdu());
                     cursor.dispatched();
                 }

@@ -174,7 +174,7 @@ impl Rooms {
         if pdu.event_id != event_id || pdu.room_id != room_id {
             return invalid("the event ID in the path is not that of the event");
         }
-        match self.receive(&room, origin, pdu).await? {
+        match self.receive_handed_in(&room, origin, pdu).await? {
             Received::Accepted(event) => Ok(Entered { room, event }),
             Received::SoftFailed(_) => {
                 Err(HandshakeError::Forbidden("the room does not allow it now".to_owned()))

@@ -106,6 +106,16 @@ impl Rooms {
         Ok(Some(event))
     }
 
+    /// Whether the sender of this event entered or left through this server.
+    pub async fn was_handed_in(
+        &self,
+        room: &Room,
+        index: EventIndex,
+    ) -> Result<bool, kith_store::Error> {
+        let row = self.store().get(&tables::HANDED_IN, &(room.number, index)).await?;
+        Ok(row.is_some())
+    }
+
     /// What is known of the room of an event that is no part of it; `None` for any other event.
     pub async fn outside(
         &self,

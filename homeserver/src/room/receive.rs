@@ -57,6 +57,27 @@ impl Rooms {
         origin: &ServerName,
         pdu: Pdu,
     ) -> Result<Received, ReceiveError> {
+        self.receive_as(room, origin, pdu, Arrival::New).await
+    }
+
+    /// As [`Self::receive`], for an event by which a user of that server enters or leaves: the other
+    /// servers of the room hear of it from this one.
+    pub(super) async fn receive_handed_in(
+        &self,
+        room: &Arc<Room>,
+        origin: &ServerName,
+        pdu: Pdu,
+    ) -> Result<Received, ReceiveError> {
+        self.receive_as(room, origin, pdu, Arrival::HandedIn).await
+    }
+
+    async fn receive_as(
+        &self,
+        room: &Arc<Room>,
+        origin: &ServerName,
+        pdu: Pdu,
+        arrival: Arrival,
+    ) -> Result<Received, ReceiveError> {
         if let Some(known) = self.placed_event(room, &pdu.event_id).await? {
             return Ok(Received::Known(known));
         }
@@ -66,7 +87,7 @@ impl Rooms {
                 tracing::debug!(%event_id, %error, "an earlier event is not taken");
             }
         }
-        self.receive_one(room, origin, pdu, Arrival::New).await
+        self.receive_one(room, origin, pdu, arrival).await
     }
 
     /// What the event stands on is there, but for its auth events and gaps before it.

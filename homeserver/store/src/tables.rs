@@ -62,6 +62,7 @@ pub const ALL: &[&dyn AnyTable] = &[
     &AWAITED,
     // outside.rs
     &OUTSIDE_EVENTS,
+    &HANDED_IN,
     // accounts.rs
     &USERS,
     &PROFILES,

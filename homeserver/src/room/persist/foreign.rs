@@ -67,6 +67,8 @@ pub(in crate::room) type Gaps = HashMap<OwnedEventId, SnapshotId>;
 pub(in crate::room) enum Arrival {
     /// It was just sent.
     New,
+    /// Its sender enters or leaves through this server, which tells the others.
+    HandedIn,
     /// It is older than everything that this server has of the room, and goes to this place.
     History(i64),
 }
@@ -99,6 +101,11 @@ impl RoomWriter {
                 let event = self.adopt(event).await?;
                 Received::Accepted(match arrival {
                     Arrival::New => self.settle(event).await?,
+                    Arrival::HandedIn => {
+                        let place = (self.room.number, event.index());
+                        self.batch.put(&tables::HANDED_IN, &place, &());
+                        self.settle(event).await?
+                    }
                     Arrival::History(place) => {
                         self.state_after(&event).await?;
                         self.put(Arc::new(event), Spot::Past(place), Vec::new()).await?
@@ -234,7 +241,7 @@ impl RoomWriter {
         if let Err(reason) = before.and_then(|state| authorise_in(rules, event, &state)) {
             return Ok(Judgement::Reject(reason));
         }
-        if arrival != Arrival::New {
+        if matches!(arrival, Arrival::History(_)) {
             return Ok(Judgement::Accept);
         }
         // 6. Passes authorization rules based on the current state of the room, otherwise it is

@@ -15,6 +15,12 @@ use crate::{Json, Table};
 pub const OUTSIDE_EVENTS: Table<(RoomNumber, EventIndex), Json<OutsideRow>> =
     Table::new(0x31, "outside_events");
 
+/// Member events by which users of other servers entered or left through this one: it tells the other
+/// servers of the room, since theirs may not be in it.
+/// - Key: the room, the event.
+/// - Written by `room::persist`; read by `federation_out`.
+pub const HANDED_IN: Table<(RoomNumber, EventIndex), ()> = Table::new(0x32, "handed_in");
+
 /// What others said of the room, and whom to ask about it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct OutsideRow {

@@ -185,3 +185,33 @@ async fn somebody_who_was_banned_meanwhile_does_not_come_in() {
     answer.error(403, "M_FORBIDDEN");
     assert_eq!(membership(&alice, &room, &user).await.as_deref(), Some("ban"));
 }
+
+/// The server of somebody who enters or leaves may not be in the room: its resident tells the others.
+#[tokio::test]
+async fn the_other_servers_of_the_room_hear_of_those_who_come_and_go() {
+    let server = TestServer::federating().await;
+    let (first, second) = (RemoteServer::start().await, RemoteServer::start().await);
+    let alice = server.register("alice").await;
+    let room = public_room(&alice, &NAMED).await;
+    first.join(&server, &room, "rachel").await;
+    let join = second.join(&server, &room, "ronald").await;
+    let user = second.user("ronald");
+    let heard = first.wait_for_pdu(|pdu| pdu["state_key"] == user.as_str()).await;
+    assert_eq!(kith_spec_tests::pdu_event_id(&NAMED, &heard), join);
+    assert!(heard["signatures"][second.name().as_str()].is_object());
+
+    let (version, event) = template(&second, &server, "leave", &room, &user).await;
+    let (id, pdu) = second.sign_pdu(&version, event);
+    second.put(&server, &path!("v2/send_leave/{}/{}", room, id), pdu).await.ok();
+    first
+        .wait_for_pdu(|pdu| {
+            pdu["state_key"] == user.as_str() && pdu["content"]["membership"] == "leave"
+        })
+        .await;
+    // Nobody is sent their own.
+    alice.send_text(&room, "done").await;
+    first.wait_for_pdu(|pdu| pdu["content"]["body"] == "done").await;
+    let own =
+        |asked: &kith_spec_tests::Asked| asked.pdus().any(|pdu| pdu["state_key"] == user.as_str());
+    assert!(!second.asked().iter().any(own));
+}
