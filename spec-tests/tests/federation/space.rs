@@ -10,7 +10,10 @@ async fn space(alice: &TestUser, server: &str, children: &[(&str, Value)]) -> St
     let space = alice.create_room_from(body).await;
     for (child, more) in children {
         let mut content = json!({ "via": [server] });
-        content.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap());
+        content
+            .as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().cloned().unwrap_or_default());
         alice.set_state(&space, "m.space.child", child, content).await;
     }
     space
