@@ -247,9 +247,8 @@ impl RoomWriter {
 
     /// Builds the event, checks it against the auth rules and adds it.
     pub async fn append(&mut self, mut draft: Draft) -> Result<Arc<Event>, SendError> {
-        match draft.kind {
-            TimelineEventType::RoomRedaction => self.check_redaction(&mut draft).await?,
-            _ => {}
+        if draft.kind == TimelineEventType::RoomRedaction {
+            self.check_redaction(&mut draft).await?;
         }
         let auth = self.auth_state(&draft).await?;
         let (rules, team) = (&self.room.rules, self.rooms.team());

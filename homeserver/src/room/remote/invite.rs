@@ -10,7 +10,7 @@ use ruma::{
     events::TimelineEventType,
 };
 
-use super::{RemoteError, from, join::take_signatures, malformed};
+use super::{from, join::take_signatures, malformed};
 use crate::room::{
     Room, Rooms,
     draft::{Draft, raw},
@@ -55,7 +55,7 @@ impl Rooms {
         );
         let answer = self.remotes().request(server, request).await.map_err(from(server))?;
 
-        let malformed = |reason: String| RemoteError::from(malformed(server, &reason));
+        let malformed = |reason: String| malformed(server, &reason);
         take_signatures(&mut object, &answer.event, &event_id, server, &room.rules)
             .map_err(malformed)?;
         let redacted = redact(object.clone(), &room.rules.redaction, None);
