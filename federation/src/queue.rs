@@ -299,6 +299,7 @@ impl Queue {
 
     fn settled(&mut self) {
         self.in_flight = InFlight::default();
+        self.pdus.caught_up();
         self.phase = Phase::Ready;
         self.failures = 0;
     }
@@ -378,7 +379,16 @@ impl Backlog {
         }
     }
 
-    /// The oldest first. Once none is left, each counts again.
+    /// The destination takes what it is sent: from now on each counts again.
+    fn caught_up(&mut self) {
+        if let Self::NewestOf(rooms) = self {
+            let mut pdus: Vec<Pdu> = rooms.values().copied().collect();
+            pdus.sort();
+            *self = Self::Each(pdus.into());
+        }
+    }
+
+    /// The oldest first.
     fn take(&mut self, most: usize) -> Vec<Pdu> {
         match self {
             Self::Each(pdus) => pdus.drain(..pdus.len().min(most)).collect(),
@@ -388,9 +398,6 @@ impl Backlog {
                 pdus.truncate(most);
                 for pdu in &pdus {
                     rooms.remove(&pdu.room);
-                }
-                if rooms.is_empty() {
-                    *self = Self::Each(VecDeque::new());
                 }
                 pdus
             }
