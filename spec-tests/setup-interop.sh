@@ -36,4 +36,13 @@ install_js() {
 }
 
 install nio "$here/nio/requirements.txt" install_nio
+# Another homeserver, with which ours federates.
+install_synapse() {
+    python3 -m venv "$1/venv"
+    "$1/venv/bin/pip" install --quiet --disable-pip-version-check --no-compile \
+        --target "$1/packages" --no-deps -r "$here/../synapse/requirements.txt"
+    rm -rf "$1/venv"
+}
+
+install synapse "$here/../synapse/requirements.txt" install_synapse
 install js "$here/js/package-lock.json" install_js

@@ -18,7 +18,9 @@ mod remote;
 mod server;
 mod sliding;
 mod sync;
+mod synapse;
 mod user;
+mod wait;
 
 pub use answer::Answer;
 pub use certificates::{ServerCertificate, certificate_authority, free_port};
@@ -33,5 +35,7 @@ pub use remote::{
 };
 pub use server::{ReachedServer, TestServer};
 pub use sliding::{Slide, SlidingSync};
+pub use synapse::Synapse;
 pub use sync::{Events, Sync, SyncRequest};
+pub use wait::until;
 pub use user::{TestUser, event_ids};

@@ -111,7 +111,7 @@ async fn try_forward(way: Way, request: Request) -> Result<Response, axum::Error
     passed.lock().push(Passed { path: path_and_query.to_owned(), body: asked, status });
     let json: Value = serde_json::from_slice(&body).unwrap_or_default();
     record(Record {
-        test: connection.test.to_string(),
+        test: connection.test.as_deref().unwrap_or_default().to_owned(),
         direct: false,
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),

@@ -39,7 +39,7 @@ pub struct ReachedServer {
     /// Follows a restart, which takes another free port.
     address: Arc<RwLock<SocketAddr>>,
     client: reqwest::Client,
-    test: Arc<str>,
+    test: Option<Arc<str>>,
 }
 
 impl TestServer {
@@ -186,8 +186,13 @@ impl ReachedServer {
         Self {
             address: Arc::new(RwLock::new(address)),
             client: client(),
-            test: record::current_test().into(),
+            test: Some(record::current_test().into()),
         }
+    }
+
+    /// One that is not Kith: what it answers is no news about us.
+    pub fn unrecorded(address: SocketAddr) -> Self {
+        Self { test: None, ..Self::at(address) }
     }
 
     /// Users go on talking to the server there.
@@ -208,7 +213,7 @@ impl ReachedServer {
             client: self.client.clone(),
             address: Arc::clone(&self.address),
             host: None,
-            test: Arc::clone(&self.test),
+            test: self.test.clone(),
         }
     }
 }
