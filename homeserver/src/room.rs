@@ -28,6 +28,7 @@ mod moment;
 pub mod outside;
 pub mod pdu;
 mod persist;
+pub mod policy;
 pub mod power;
 pub mod receive;
 mod redact;

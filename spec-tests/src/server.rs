@@ -19,7 +19,7 @@ use ruma::server_name;
 use tempfile::TempDir;
 
 use crate::{
-    RecordingProxy, TestUser,
+    Gate, RecordingProxy, TestUser,
     certificates::{ServerCertificate, certificate_authority, free_port},
     record,
     user::Connection,
@@ -109,6 +109,25 @@ impl TestServer {
                 started => return Self::running(started.expect("it starts"), config, folder),
             }
         }
+    }
+
+    /// A federating server whose name leads to a [`Gate`], which [`Self::gate`] opens.
+    pub async fn federating_behind_gate() -> Self {
+        Self::federating_with(|config| {
+            for listener in config.listeners.iter_mut().filter(|listener| listener.tls.is_some()) {
+                listener.address.set_port(0);
+            }
+        })
+        .await
+    }
+
+    /// The way to a server that [`Self::federating_behind_gate`] started.
+    pub async fn gate(&self) -> Gate {
+        let running = self.running.as_ref().expect("the server runs");
+        let listeners = self.config.listeners.iter().zip(&running.addresses);
+        let mut encrypted = listeners.filter(|(listener, _)| listener.tls.is_some());
+        let (_, address) = encrypted.next().expect("it has a listener with TLS");
+        Gate::open(self.name().parse().expect("its name is an address"), *address).await
     }
 
     /// Stops the server and starts it again on the same data. Users remain usable.

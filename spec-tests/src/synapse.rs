@@ -34,8 +34,12 @@ impl Synapse {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let mut random = rand::rng();
         // 127.0.0.0/8 is all ours, and other tests are elsewhere in it.
-        let address =
-            Ipv4Addr::new(127, random.random_range(1..=254), random.random(), random.random_range(2..=254));
+        let address = Ipv4Addr::new(
+            127,
+            random.random_range(1..=254),
+            random.random(),
+            random.random_range(2..=254),
+        );
         let certificate = ServerCertificate::for_address(IpAddr::V4(address));
         let write = |name: &str, text: &str| {
             std::fs::write(folder.path().join(name), text).expect("the folder is ours");

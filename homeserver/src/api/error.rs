@@ -28,8 +28,8 @@ use crate::{
     reports::ReportError,
     room::{
         RoomError, SendError, access::ReadError, alias::AliasError, create::CreateError,
-        draft::DraftError, handshake::HandshakeError, history, remote::RemoteError,
-        server_view::ServerReadError, space::SpaceError,
+        draft::DraftError, handshake::HandshakeError, history, policy::PolicyError,
+        remote::RemoteError, server_view::ServerReadError, space::SpaceError,
     },
     sync::{FilterError, sliding::SlidingError},
     thread_subscriptions::SubscriptionError,
@@ -582,6 +582,8 @@ impl From<SendError> for ApiError {
             SendError::BadAlias(_) => bad_request("M_BAD_ALIAS"),
             SendError::Remote(error) => error.into(),
             SendError::NotForGuests => Self::guest_access_forbidden(),
+            SendError::Policy(PolicyError::Room(error)) => error.into(),
+            SendError::Policy(error) => Self::forbidden(error.to_string()),
             SendError::Draft(error) => error.into(),
             SendError::Room(error) => error.into(),
         }

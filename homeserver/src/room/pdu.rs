@@ -37,6 +37,20 @@ impl Pdu {
     pub(super) fn into_event(self) -> Event {
         self.0
     }
+
+    /// The whole event, to be signed once more.
+    pub(super) fn object(&self) -> Option<CanonicalJsonObject> {
+        serde_json::from_str(self.pdu.get()).ok()
+    }
+
+    /// The same event with further signatures.
+    pub(super) fn with_signatures(self, object: &CanonicalJsonObject) -> Self {
+        let Event { event_id, room_id, standing, .. } = &self.0;
+        match Event::from_pdu(event_id.clone(), room_id.clone(), object, *standing) {
+            Ok(event) => Self(event),
+            Err(_) => self,
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -42,6 +42,7 @@ use super::{
     draft::{self, Draft, DraftError, Place},
     event::{Event, Standing},
     index::{self, Related},
+    policy::PolicyError,
     remote::RemoteError,
 };
 
@@ -94,6 +95,8 @@ pub enum SendError {
     NotForGuests,
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     #[error(transparent)]
     Draft(#[from] DraftError),
     #[error(transparent)]
@@ -252,7 +255,9 @@ impl RoomWriter {
         }
         let auth = self.auth_state(&draft).await?;
         let (rules, team) = (&self.room.rules, self.rooms.team());
-        let (event_id, pdu) = draft::build(&draft, self.place(&auth), rules, team)?;
+        let (event_id, mut pdu) = draft::build(&draft, self.place(&auth), rules, team)?;
+        let state_key = draft.state_key.as_deref();
+        self.rooms.recommend(&self.room, &draft.kind, state_key, &mut pdu).await?;
         self.accept(draft, event_id, &pdu, &auth.events).await
     }
 

@@ -12,6 +12,7 @@ use super::{
     Received, Room, RoomError, Rooms,
     pdu::{Pdu, PduError},
     persist::{Arrival, Gaps, ReceiveError},
+    policy::PolicyError,
 };
 
 /// Why an event of a transaction was not taken.
@@ -107,6 +108,26 @@ impl Rooms {
                 gaps.insert(event_id.clone(), state);
             }
         }
+        let (pdu, arrival) = match arrival {
+            Arrival::New => self.recommended(room, pdu).await?,
+            past => (pdu, past),
+        };
         self.writer(room).await?.receive(pdu, &gaps, arrival).await
+    }
+
+    /// A new event with the signature of the room's policy server, should the room have one.
+    async fn recommended(&self, room: &Room, pdu: Pdu) -> Result<(Pdu, Arrival), RoomError> {
+        if self.policy(room).await?.is_none() {
+            return Ok((pdu, Arrival::New));
+        }
+        let Some(mut object) = pdu.object() else { return Ok((pdu, Arrival::New)) };
+        match self.recommend(room, &pdu.kind, pdu.state_key.as_deref(), &mut object).await {
+            Ok(()) => Ok((pdu.with_signatures(&object), Arrival::New)),
+            Err(PolicyError::Room(error)) => Err(error),
+            Err(error) => {
+                tracing::debug!(event_id = %pdu.event_id, %error, "an event is not recommended");
+                Ok((pdu, Arrival::Unrecommended))
+            }
+        }
     }
 }

@@ -35,10 +35,8 @@ async fn forty_people_on_two_servers_chat_both_ways() {
             sent.push(synapse_user.send_text(&room, &format!("{version}: from Synapse {n}")).await);
         }
         for event_id in &sent {
-            let (on_kith, on_synapse) = (
-                sees(&both.alice, &room, event_id).await,
-                sees(&both.bob, &room, event_id).await,
-            );
+            let (on_kith, on_synapse) =
+                (sees(&both.alice, &room, event_id).await, sees(&both.bob, &room, event_id).await);
             for field in ["content", "sender", "type", "origin_server_ts", "room_id"] {
                 assert_eq!(on_kith[field], on_synapse[field], "{field} of {event_id}");
             }
@@ -99,9 +97,12 @@ async fn typing_receipts_presence_and_profiles_cross() {
         let since = to.syncing(None).get().await.next_batch;
 
         from.post(&path!("v3/rooms/{}/receipt/m.read/{}", room, message), json!({})).await.ok();
-        from.put(&path!("v3/rooms/{}/typing/{}", room, from.user_id), json!({
-            "typing": true, "timeout": 30_000
-        }))
+        from.put(
+            &path!("v3/rooms/{}/typing/{}", room, from.user_id),
+            json!({
+                "typing": true, "timeout": 30_000
+            }),
+        )
         .await
         .ok();
         until(&format!("{} types", from.user_id), async || {
@@ -117,9 +118,12 @@ async fn typing_receipts_presence_and_profiles_cross() {
         })
         .await;
 
-        from.put(&path!("v3/presence/{}/status", from.user_id), json!({
-            "presence": "online", "status_msg": "at the desk"
-        }))
+        from.put(
+            &path!("v3/presence/{}/status", from.user_id),
+            json!({
+                "presence": "online", "status_msg": "at the desk"
+            }),
+        )
         .await
         .ok();
         until(&format!("{} is at the desk", from.user_id), async || {

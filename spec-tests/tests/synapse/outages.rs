@@ -18,7 +18,10 @@ async fn synapse_catches_up_after_an_outage() {
     let mut sent = Vec::new();
     for room in &rooms {
         for n in 0..120 {
-            sent.push((room, both.alice.send_text(room, &format!("while you were away {n}")).await));
+            sent.push((
+                room,
+                both.alice.send_text(room, &format!("while you were away {n}")).await,
+            ));
         }
         both.alice.set_state(room, "m.room.name", "", json!({ "name": "Renamed" })).await;
     }

@@ -162,10 +162,9 @@ async fn members_of_a_space_enter_its_restricted_room() {
 #[tokio::test]
 async fn rooms_are_found_by_alias_and_in_the_directory_and_upgraded() {
     let both = Both::start().await;
-    for (host, guest, server) in [
-        (&both.alice, &both.bob, both.kith.name()),
-        (&both.bob, &both.alice, both.synapse.name()),
-    ] {
+    for (host, guest, server) in
+        [(&both.alice, &both.bob, both.kith.name()), (&both.bob, &both.alice, both.synapse.name())]
+    {
         let name = format!("Town square of {}", host.localpart());
         let local = format!("square-{}", host.localpart());
         let body = json!({ "preset": "public_chat", "room_version": "10", "name": name,

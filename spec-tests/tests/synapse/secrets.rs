@@ -13,7 +13,8 @@ async fn device_lists_keys_and_messages_to_devices_cross() {
     for (from, to) in [(&both.alice, &both.bob), (&both.bob, &both.alice)] {
         let since = to.syncing(None).get().await.next_batch;
         let keys = DeviceKeys::generate(from);
-        let body = json!({ "device_keys": keys.object(), "one_time_keys": keys.one_time_keys("k", 2) });
+        let body =
+            json!({ "device_keys": keys.object(), "one_time_keys": keys.one_time_keys("k", 2) });
         from.post("v3/keys/upload", body).await.ok();
         until(&format!("{} has new devices", from.user_id), async || {
             let sync = to.syncing(Some(since.clone())).get().await;

@@ -69,6 +69,8 @@ pub(in crate::room) enum Arrival {
     New,
     /// Its sender enters or leaves through this server, which tells the others.
     HandedIn,
+    /// The same, and the room's policy server does not allow it.
+    Unrecommended,
     /// It is older than everything that this server has of the room, and goes to this place.
     History(i64),
 }
@@ -100,7 +102,6 @@ impl RoomWriter {
                 event.standing.verdict = Verdict::Accepted;
                 let event = self.adopt(event).await?;
                 Received::Accepted(match arrival {
-                    Arrival::New => self.settle(event).await?,
                     Arrival::HandedIn => {
                         let place = (self.room.number, event.index());
                         self.batch.put(&tables::HANDED_IN, &place, &());
@@ -110,6 +111,7 @@ impl RoomWriter {
                         self.state_after(&event).await?;
                         self.put(Arc::new(event), Spot::Past(place), Vec::new()).await?
                     }
+                    _ => self.settle(event).await?,
                 })
             }
             Judgement::SoftFail(reason) => {
@@ -241,8 +243,13 @@ impl RoomWriter {
         if let Err(reason) = before.and_then(|state| authorise_in(rules, event, &state)) {
             return Ok(Judgement::Reject(reason));
         }
-        if matches!(arrival, Arrival::History(_)) {
-            return Ok(Judgement::Accept);
+        match arrival {
+            Arrival::History(_) => return Ok(Judgement::Accept),
+            Arrival::Unrecommended => {
+                let reason = "the room's policy server does not allow it".to_owned();
+                return Ok(Judgement::SoftFail(reason));
+            }
+            Arrival::New | Arrival::HandedIn => {}
         }
         // 6. Passes authorization rules based on the current state of the room, otherwise it is
         // soft-failed.

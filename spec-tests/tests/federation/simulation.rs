@@ -1,0 +1,194 @@
+//! Three servers in one room, cut off from one another again and again while all of them write: in the
+//! end they agree. Everything follows from a seed, which a failure names.
+
+use std::collections::BTreeMap;
+
+use kith_spec_tests::{Gate, TestServer, TestUser, path, until};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use ruma::RoomVersionId;
+use serde_json::{Value, json};
+
+const STEPS: usize = 80;
+
+struct Member {
+    _server: TestServer,
+    gate: Gate,
+    /// Never put out.
+    admin: TestUser,
+    /// Put out now and then.
+    others: Vec<TestUser>,
+}
+
+impl Member {
+    async fn start(n: usize) -> Self {
+        let server = TestServer::federating_behind_gate().await;
+        let gate = server.gate().await;
+        let admin = server.register(&format!("admin{n}")).await;
+        let others =
+            vec![server.register(&format!("u{n}")).await, server.register(&format!("v{n}")).await];
+        Self { _server: server, gate, admin, others }
+    }
+}
+
+async fn simulate(seed: u64, version: RoomVersionId) {
+    println!("seed {seed}, room version {version}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let (a, b, c) = tokio::join!(Member::start(0), Member::start(1), Member::start(2));
+    let members = [a, b, c];
+    let founder = &members[0].admin;
+    let room = founder
+        .create_room_from(json!({ "preset": "public_chat", "room_version": version.as_str() }))
+        .await;
+    let via = founder.user_id.split_once(':').unwrap().1.to_owned();
+    for member in &members {
+        for user in member.others.iter().chain([&member.admin]) {
+            let join = format!("{}?via={via}", path!("v3/join/{}", room));
+            user.post(&join, json!({})).await.ok();
+        }
+    }
+    let mut levels = founder.state(&room, "m.room.power_levels", "").await;
+    for member in &members[1..] {
+        levels["users"][&member.admin.user_id] = json!(90);
+    }
+    levels["events"]["m.room.power_levels"] = json!(50);
+    founder.set_state(&room, "m.room.power_levels", "", levels).await;
+    for member in &members {
+        until("power everywhere", async || {
+            let path = path!("v3/rooms/{}/state/m.room.power_levels/", room);
+            let levels = member.admin.get(&path).await;
+            (levels["users"][&members[2].admin.user_id] == 90).then_some(())
+        })
+        .await;
+    }
+
+    let mut sent: Vec<String> = Vec::new();
+    for step in 0..STEPS {
+        let member = members.choose(&mut random).unwrap();
+        match random.random_range(0..10) {
+            0 => member.gate.shut(),
+            1 => member.gate.open_again(),
+            2..5 => {
+                let body = format!("message {step}");
+                member.admin.send_text(&room, &body).await;
+                sent.push(body);
+            }
+            action => write(member, &members, &room, action, step, &mut random).await,
+        }
+    }
+    for member in &members {
+        member.gate.open_again();
+    }
+    agree(&members, &room, &sent).await;
+}
+
+/// Something that may be refused: the writer may have lost its right by what it has heard.
+async fn write(
+    member: &Member,
+    members: &[Member],
+    room: &str,
+    action: u32,
+    step: usize,
+    random: &mut StdRng,
+) {
+    let target = members.choose(random).unwrap().others.choose(random).unwrap();
+    let admin = &member.admin;
+    let (path, body) = match action {
+        5 => (path!("v3/rooms/{}/state/m.room.name/", room), json!({ "name": step.to_string() })),
+        6 => {
+            let key = random.random_range(0..4).to_string();
+            (path!("v3/rooms/{}/state/test.state/{}", room, key), json!({ "step": step }))
+        }
+        7 => {
+            let mut levels = admin.state(room, "m.room.power_levels", "").await;
+            levels["users"][&target.user_id] = json!(random.random_range(0..50));
+            levels["events"]["test.state"] = json!(random.random_range(0..90));
+            (path!("v3/rooms/{}/state/m.room.power_levels/", room), levels)
+        }
+        8 => {
+            let membership = ["ban", "leave", "invite"].choose(random).unwrap();
+            let path = path!("v3/rooms/{}/state/m.room.member/{}", room, target.user_id);
+            (path, json!({ "membership": membership }))
+        }
+        _ => {
+            let own = member.others.choose(random).unwrap();
+            own.post(&path!("v3/join/{}", room), json!({})).await;
+            let path = path!("v3/rooms/{}/send/m.room.message/{}", room, own.new_transaction());
+            own.put(&path, json!({ "msgtype": "m.text", "body": format!("own {step}") })).await;
+            return;
+        }
+    };
+    let answer = admin.put(&path, body).await;
+    assert!([200, 400, 403].contains(&answer.status), "{answer}");
+}
+
+/// Everybody says something until everybody has heard everybody: then the state is one, and every
+/// message of an admin is in every timeline.
+async fn agree(members: &[Member], room: &str, sent: &[String]) {
+    let last = until("one state on all servers", async || {
+        let mut ids = Vec::new();
+        for member in members {
+            ids.push(member.admin.send_text(room, "hello?").await);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let mut states = Vec::new();
+        for member in members {
+            for id in &ids {
+                if member.admin.get(&path!("v3/rooms/{}/event/{}", room, id)).await.status != 200 {
+                    return None;
+                }
+            }
+            states.push(state(&member.admin, room).await);
+        }
+        (states[0] == states[1] && states[1] == states[2]).then(|| states.swap_remove(0))
+    })
+    .await;
+    assert!(last.len() > 5, "{last:?}");
+    for member in members {
+        let bodies = history(&member.admin, room).await;
+        for body in sent {
+            let times = bodies.iter().filter(|seen| *seen == body).count();
+            assert_eq!(times, 1, "{body} for {}", member.admin.user_id);
+        }
+    }
+}
+
+async fn state(user: &TestUser, room: &str) -> BTreeMap<(String, String), String> {
+    let state = user.full_state(room).await;
+    let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
+    let events = state.as_array().into_iter().flatten();
+    events.map(|e| ((text(e, "type"), text(e, "state_key")), text(e, "event_id"))).collect()
+}
+
+async fn history(user: &TestUser, room: &str) -> Vec<String> {
+    let (mut bodies, mut from) = (Vec::new(), String::new());
+    loop {
+        let path = format!("{}?dir=b&limit=100{from}", path!("v3/rooms/{}/messages", room));
+        let page = user.get(&path).await.ok();
+        let events = page["chunk"].as_array().cloned().unwrap_or_default();
+        bodies.extend(
+            events.iter().filter_map(|event| Some(event["content"]["body"].as_str()?.to_owned())),
+        );
+        match page["end"].as_str() {
+            Some(end) => from = format!("&from={end}"),
+            None => return bodies,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_servers_agree_in_version_10() {
+    simulate(10, RoomVersionId::V10).await;
+    simulate(110, RoomVersionId::V10).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_servers_agree_in_version_11() {
+    simulate(11, RoomVersionId::V11).await;
+    simulate(111, RoomVersionId::V11).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_servers_agree_in_version_12() {
+    simulate(12, RoomVersionId::V12).await;
+    simulate(112, RoomVersionId::V12).await;
+}
