@@ -146,7 +146,16 @@ impl RoomWriter {
         event.standing.index = self.state.head.next_event;
         match self.rooms.stored_event(&self.room, &event.event_id).await? {
             Some(known) if known.standing.verdict != Verdict::Outlier => return Ok(Err(known)),
-            Some(outlier) => event.standing.index = outlier.index(),
+            Some(outlier) => {
+                event.standing.index = outlier.index();
+                if let Some(redaction) = outlier.standing.redacted_by {
+                    let redacted = event.redacted(&self.room.rules.redaction, redaction);
+                    event = redacted.map_err(|reason| {
+                        let room_id = self.room.room_id.clone();
+                        RoomError::UnreadableEvent(room_id, outlier.index(), reason)
+                    })?;
+                }
+            }
             None => {}
         }
         Ok(Ok(event))
