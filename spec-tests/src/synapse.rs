@@ -65,17 +65,17 @@ impl Synapse {
     /// After [`Synapse::stop`]: with the same data, at the same address.
     pub async fn start_again(&mut self) {
         assert!(self.process.is_none(), "it runs");
-        self.process = Some(self.command().spawn().expect("Synapse starts"));
+        let mut process = self.command().spawn().expect("Synapse starts");
         let nobody = self.reached.anonymous();
         let answers = tokio::time::timeout(PATIENCE, async {
             while nobody.try_get("versions").await.is_none_or(|answer| answer.status != 200) {
+                let ended = process.try_wait().expect("it is ours");
+                assert!(ended.is_none(), "Synapse ended\n{}", self.said());
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
-        if answers.await.is_err() {
-            let log = std::fs::read_to_string(self.folder.path().join("homeserver.log"));
-            panic!("Synapse does not answer\n{}", log.unwrap_or_default());
-        }
+        assert!(answers.await.is_ok(), "Synapse does not answer\n{}", self.said());
+        self.process = Some(process);
     }
 
     /// SIGKILL: it loses nothing that it answered.
@@ -94,12 +94,20 @@ impl Synapse {
         self.reached.register(localpart).await
     }
 
+    /// What it wrote to its log and said before it had one.
+    pub fn said(&self) -> String {
+        let read = |name: &str| std::fs::read_to_string(self.folder.path().join(name));
+        let texts = ["said", "homeserver.log"].map(|name| read(name).unwrap_or_default());
+        texts.concat()
+    }
+
     fn command(&self) -> Command {
+        let said = std::fs::File::create(self.folder.path().join("said")).expect("our folder");
         let packages = installed();
         let mut command = Command::new("python3");
         command.args(["-m", "synapse.app.homeserver", "-c", "homeserver.yaml"]);
         command.env("PYTHONPATH", packages).current_dir(self.folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).kill_on_drop(true);
         command
     }
 }
@@ -145,8 +153,8 @@ federation_custom_ca_list: [ca.crt]
 ip_range_blacklist: []
 federation_ip_range_blacklist: []
 # Its usual ten minutes would be all that a test sees.
-federation: {{destination_min_retry_interval: 500ms, destination_retry_multiplier: 2,
-  destination_max_retry_interval: 2s}}
+federation: {{destination_min_retry_interval: 500, destination_retry_multiplier: 2,
+  destination_max_retry_interval: 2000}}
 trusted_key_servers: []
 suppress_key_server_warning: true
 report_stats: false
