@@ -7,7 +7,9 @@ use std::{
 
 use axum_server::tls_rustls::RustlsConfig;
 use rand::Rng;
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
 use rustls::{ServerConfig, crypto::ring};
 
 /// Ports that this machine does not give to outgoing connections: a server that stops finds its own free
@@ -33,6 +35,9 @@ fn authority() -> &'static Authority {
         let key = KeyPair::generate().expect("a key can be made");
         let mut params = CertificateParams::new(Vec::new()).expect("no names, no wrong ones");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // A certificate whose issuer has its own name would be taken for one that signs itself.
+        params.distinguished_name.push(DnType::CommonName, "Authority of Kith's tests");
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).expect("a key signs its own certificate");
         Authority { certificate, key }
     })
