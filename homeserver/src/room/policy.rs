@@ -10,7 +10,6 @@ use ruma::{
     api::federation::policy::sign_event,
     events::{
         StateEventType, TimelineEventType,
-        room::member::MembershipState,
         room::policy::{POLICY_SERVER_ED25519_SIGNING_KEY_ID, RoomPolicyEventContent},
     },
     signatures::verify_policy_server_signature,
@@ -41,11 +40,8 @@ impl Rooms {
         let kind = StateEventType::RoomPolicy;
         let policy: Option<RoomPolicyEventContent> = self.current_state(room, &kind, "").await?;
         let Some(policy) = policy else { return Ok(None) };
-        let members = self.members().of_room(room.number).await?;
-        let in_the_room = members.iter().any(|(user, row)| {
-            user.server_name() == policy.via && row.membership == MembershipState::Join
-        });
-        Ok(in_the_room.then_some(policy))
+        let servers = self.members().servers(room.number).await?;
+        Ok(servers.is_joined(&policy.via).then_some(policy))
     }
 
     /// Sees to it that an event has the signature of the room's policy server, if there is one: checks
