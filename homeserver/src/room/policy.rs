@@ -36,7 +36,10 @@ pub enum PolicyError {
 
 impl Rooms {
     /// The policy server that the room uses now, if any: it is named with its key, and is in the room.
-    pub(super) async fn policy(&self, room: &Room) -> Result<Option<RoomPolicyEventContent>, RoomError> {
+    pub(super) async fn policy(
+        &self,
+        room: &Room,
+    ) -> Result<Option<RoomPolicyEventContent>, RoomError> {
         let kind = StateEventType::RoomPolicy;
         let policy: Option<RoomPolicyEventContent> = self.current_state(room, &kind, "").await?;
         let Some(policy) = policy else { return Ok(None) };
@@ -61,8 +64,7 @@ impl Rooms {
         if verify_policy_server_signature(&policy, pdu, &room.rules).is_ok() {
             return Ok(());
         }
-        let unavailable =
-            |reason: String| PolicyError::Unavailable(policy.via.clone(), reason);
+        let unavailable = |reason: String| PolicyError::Unavailable(policy.via.clone(), reason);
         let raw = serde_json::value::to_raw_value(pdu);
         let raw = raw.map_err(|error| unavailable(error.to_string()))?;
         let request = sign_event::v1::Request::new(raw);

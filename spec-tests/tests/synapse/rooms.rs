@@ -14,12 +14,13 @@ async fn invites_are_taken_and_declined() {
                 "is_direct": true, "invite": [guest.user_id],
             });
             let room = host.create_room_from(body).await;
-            let invited = until("the invite", async || {
-                let sync = guest.syncing(None).get().await;
-                let invited = sync.invited(&room).clone();
-                (!invited.is_null()).then_some(invited)
-            })
-            .await;
+            let invited =
+                until(&format!("the invite of {} in {version}", guest.user_id), async || {
+                    let sync = guest.syncing(None).get().await;
+                    let invited = sync.invited(&room).clone();
+                    (!invited.is_null()).then_some(invited)
+                })
+                .await;
             let stripped = &invited["invite_state"]["events"];
             let name = stripped.as_array().unwrap().iter().find(|e| e["type"] == "m.room.name");
             assert_eq!(name.expect("the name")["content"]["name"], "Just us");
@@ -33,7 +34,7 @@ async fn invites_are_taken_and_declined() {
             let body = json!({ "preset": "private_chat", "room_version": version,
                 "invite": [guest.user_id] });
             let room = host.create_room_from(body).await;
-            until("the second invite", async || {
+            until(&format!("the second invite of {} in {version}", guest.user_id), async || {
                 let sync = guest.syncing(None).get().await;
                 (!sync.invited(&room).is_null()).then_some(())
             })
@@ -70,14 +71,14 @@ async fn kicks_bans_and_power_levels_hold_on_both_sides() {
             })
             .await;
             host.kick(&room, guest).await;
-            until("the guest is out", async || {
+            until(&format!("{} is out in {version}", guest.user_id), async || {
                 (!guest.syncing(None).get().await.joined(&room).is_object()).then_some(())
             })
             .await;
             join_through(guest, &room, server).await;
             sees_membership(host, &room, guest, "join").await;
             host.ban(&room, guest).await;
-            until("the guest is banned", async || {
+            until(&format!("{} is banned in {version}", guest.user_id), async || {
                 (!guest.syncing(None).get().await.joined(&room).is_object()).then_some(())
             })
             .await;
@@ -109,7 +110,7 @@ async fn knocks_are_let_in() {
             guest.post(&path, json!({ "reason": "let me in" })).await.ok();
             sees_membership(host, &room, guest, "knock").await;
             host.invite(&room, guest).await;
-            until("the invite", async || {
+            until(&format!("the invite of {} in {version}", guest.user_id), async || {
                 (!guest.syncing(None).get().await.invited(&room).is_null()).then_some(())
             })
             .await;
@@ -176,7 +177,8 @@ async fn rooms_are_found_by_alias_and_in_the_directory_and_upgraded() {
         let listed = guest.get(&format!("v3/publicRooms?server={server}")).await.ok();
         let rooms = listed["chunk"].as_array().unwrap();
         let listed = rooms.iter().find(|listed| listed["room_id"] == room.as_str());
-        assert_eq!(listed.expect("it is listed")["name"], name.as_str());
+        let listed = listed.unwrap_or_else(|| panic!("{name} is not in {rooms:?}"));
+        assert_eq!(listed["name"], name.as_str());
         guest.post(&path!("v3/join/{}", alias), json!({})).await.ok();
         sees_membership(host, &room, guest, "join").await;
 
