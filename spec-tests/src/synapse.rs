@@ -166,9 +166,12 @@ url_preview_enabled: false
 enable_registration: true
 enable_registration_without_verification: true
 allow_public_rooms_over_federation: true
+room_list_publication_rules: [{{action: allow}}]
 macaroon_secret_key: tests
 form_secret: tests
 bcrypt_rounds: 4
+# A question asked again is to be answered anew.
+caches: {{sync_response_cache_duration: 0s}}
 presence: {{enabled: true}}
 rc_federation: {{window_size: 1000, sleep_limit: 1000000, sleep_delay: 1, reject_limit: 1000000,
   concurrent: 100}}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Longer than anything takes that happens at all, on a machine that does other things too.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks again and again until the answer is there; fails the test, saying `what` is missing, if it never is.
 pub async fn until<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {

@@ -109,20 +109,25 @@ impl Rooms {
             }
         }
         let (pdu, arrival) = match arrival {
-            Arrival::New => self.recommended(room, pdu).await?,
+            Arrival::New | Arrival::HandedIn => self.recommended(room, pdu, arrival).await?,
             past => (pdu, past),
         };
         self.writer(room).await?.receive(pdu, &gaps, arrival).await
     }
 
     /// A new event with the signature of the room's policy server, should the room have one.
-    async fn recommended(&self, room: &Room, pdu: Pdu) -> Result<(Pdu, Arrival), RoomError> {
+    async fn recommended(
+        &self,
+        room: &Room,
+        pdu: Pdu,
+        arrival: Arrival,
+    ) -> Result<(Pdu, Arrival), RoomError> {
         if self.policy(room).await?.is_none() {
-            return Ok((pdu, Arrival::New));
+            return Ok((pdu, arrival));
         }
-        let Some(mut object) = pdu.object() else { return Ok((pdu, Arrival::New)) };
+        let Some(mut object) = pdu.object() else { return Ok((pdu, arrival)) };
         match self.recommend(room, &pdu.kind, pdu.state_key.as_deref(), &mut object).await {
-            Ok(()) => Ok((pdu.with_signatures(&object), Arrival::New)),
+            Ok(()) => Ok((pdu.with_signatures(&object), arrival)),
             Err(PolicyError::Room(error)) => Err(error),
             Err(error) => {
                 tracing::debug!(event_id = %pdu.event_id, %error, "an event is not recommended");
