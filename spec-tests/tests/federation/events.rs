@@ -323,7 +323,7 @@ async fn a_fork_is_resolved_and_both_sides_are_kept() {
 
 /// Milliseconds since the epoch.
 fn now() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis()
 }
 
 /// Power for Alice; creators have it anyway from room version 12 on, and must not be named.
@@ -361,7 +361,7 @@ async fn what_relates_to_or_redacts_a_later_event_finds_it() {
 
 #[tokio::test]
 async fn history_from_before_the_join_is_fetched_as_it_is_read() {
-    for version in VERSIONS {
+    for version in [RoomVersionId::V10, RoomVersionId::V12] {
         let guest = Guest::after(&version, |remote, room| {
             for n in 0..250 {
                 let event = json!({ "sender": remote.user("bob"), "type": "m.room.message",

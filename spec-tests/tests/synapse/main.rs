@@ -30,7 +30,7 @@ struct Both {
 
 impl Both {
     async fn start() -> Self {
-        Self::with(TestServer::federating()).await
+        Self::with(Box::pin(TestServer::federating())).await
     }
 
     /// Kith with its data on disk.
@@ -38,11 +38,11 @@ impl Both {
         let durable = TestServer::federating_with(|config| {
             config.storage.engine = EngineKind::Sled;
         });
-        Self::with(durable).await
+        Self::with(Box::pin(durable)).await
     }
 
     async fn with(kith: impl Future<Output = TestServer>) -> Self {
-        let (kith, synapse) = tokio::join!(kith, Synapse::start());
+        let (kith, synapse) = tokio::join!(kith, Box::pin(Synapse::start()));
         let (alice, bob) = (kith.register("alice").await, synapse.register("bob").await);
         Self { kith, synapse, alice, bob }
     }
