@@ -6,10 +6,7 @@ use kith_store::{
     Scan,
     tables::{self, Awaits},
 };
-use ruma::{
-    OwnedEventId, OwnedServerName, UInt, api::federation::backfill::get_backfill,
-    events::room::member::MembershipState,
-};
+use ruma::{OwnedEventId, OwnedServerName, UInt, api::federation::backfill::get_backfill};
 
 use super::{
     Room, RoomError, Rooms,
@@ -114,14 +111,9 @@ impl Rooms {
         &self,
         room: &Room,
     ) -> Result<Vec<OwnedServerName>, RoomError> {
-        let mut counts: HashMap<OwnedServerName, usize> = HashMap::new();
-        for (user_id, row) in self.members().of_room(room.number).await? {
-            if row.membership == MembershipState::Join && !self.team().is_ours(&user_id) {
-                *counts.entry(user_id.server_name().to_owned()).or_default() += 1;
-            }
-        }
-        let mut servers: Vec<_> = counts.into_iter().collect();
-        servers.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        Ok(servers.into_iter().take(SERVERS).map(|(server, _)| server).collect())
+        let servers = self.members().servers(room.number).await?;
+        let others =
+            servers.joined().into_iter().filter(|server| *server != self.team().server_name());
+        Ok(others.take(SERVERS).cloned().collect())
     }
 }
