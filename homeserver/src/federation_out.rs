@@ -13,13 +13,9 @@ mod source;
 
 use std::{sync::Arc, time::Duration};
 
-use kith_federation::{
-    queue::{Input, Pdu},
-    remotes::Remotes,
-    sender::Sender,
-};
+use kith_federation::{queue::Input, remotes::Remotes, sender::Sender};
 use kith_store::{Change, Json, Published, Scan, Store, StreamPosition, tables};
-use ruma::{EventId, OwnedServerName, RoomId, ServerName, UserId};
+use ruma::{OwnedServerName, ServerName, UserId};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -100,26 +96,6 @@ impl FederationOut {
     /// For how many servers something waits, and how many of these fail.
     pub fn waiting(&self) -> (usize, usize) {
         self.0.sender.waiting()
-    }
-
-    /// Passes on an event of another server's user that came to us alone: we are the resident server
-    /// by which they join, knock or leave. Others are told of it as of our own, but for its sender.
-    ///
-    /// It is not told again after a crash: then they find it by what the user does next.
-    pub async fn forward(&self, room_id: &RoomId, event_id: &EventId) -> Result<(), RoomError> {
-        let Some(room) = self.0.rooms.get(room_id).await? else { return Ok(()) };
-        let Some(event) = self.0.rooms.event_by_id(&room, event_id).await? else { return Ok(()) };
-        let position = u64::try_from(event.position()).unwrap_or_default();
-        if position == 0 {
-            return Ok(());
-        }
-        let pdu = Pdu { position, room: room.number, event: event.index() };
-        for server in self.others(&self.0.rooms.joined_servers(&room).await?) {
-            if server != event.sender.server_name() {
-                self.0.sender.send(server, Input::Pdu(pdu));
-            }
-        }
-        Ok(())
     }
 
     /// Reads until the server stops.

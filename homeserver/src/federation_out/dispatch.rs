@@ -67,8 +67,7 @@ impl FederationOut {
         let handed_in =
             !ours && member.is_some() && self.0.rooms.was_handed_in(&room, index).await?;
         if ours || handed_in {
-            let pdu = Input::Pdu;
-            let pdu = || pdu(Pdu { position, room: room.number, event: index });
+            let pdu = Pdu { position, room: room.number, event: index };
             let first = match &member {
                 Some(moved) => self.is_first_join(&room, &event, moved).await?,
                 None => false,
@@ -82,7 +81,7 @@ impl FederationOut {
             for server in self.others(&servers).chain(self.others(&target)) {
                 let knows = server == event.sender.server_name();
                 if !first && !knows && self.is_for(cursor, &room, server, position).await? {
-                    self.0.sender.send(server, pdu());
+                    self.0.sender.send(server, Input::Pdu(pdu));
                     cursor.dispatched();
                 }
             }

@@ -17,7 +17,6 @@ use crate::{
         adapt::{Adapt, Adapted},
         incoming::{Incoming, State},
     },
-    federation_out::FederationOut,
     invites::{Invites, Verdict},
     rate_limit::{Action, RateLimiter},
     room::{Rooms, handshake::HandshakeError},
@@ -39,12 +38,10 @@ pub async fn prepare_join_event(
 /// `PUT /_matrix/federation/v2/send_join/{roomId}/{eventId}`
 pub async fn create_join_event(
     State(rooms): State<Rooms>,
-    State(federation_out): State<FederationOut>,
     Incoming { requester: origin, request }: Incoming<create_join_event::v2::Request>,
 ) -> Result<create_join_event::v2::Response, ApiError> {
     let create_join_event::v2::Request { room_id, event_id, pdu, omit_members, .. } = request;
     let answer = rooms.send_join(&origin, &room_id, &event_id, &pdu, omit_members).await?;
-    federation_out.forward(&room_id, &event_id).await?;
     let mut room = RoomState::new();
     room.members_omitted = answer.servers_in_room.is_some();
     room.auth_chain = answer.auth_chain;
@@ -67,11 +64,9 @@ pub async fn prepare_leave_event(
 /// `PUT /_matrix/federation/v2/send_leave/{roomId}/{eventId}`
 pub async fn create_leave_event(
     State(rooms): State<Rooms>,
-    State(federation_out): State<FederationOut>,
     Incoming { requester: origin, request }: Incoming<create_leave_event::v2::Request>,
 ) -> Result<create_leave_event::v2::Response, ApiError> {
     rooms.send_leave(&origin, &request.room_id, &request.event_id, &request.pdu).await?;
-    federation_out.forward(&request.room_id, &request.event_id).await?;
     Ok(create_leave_event::v2::Response::new())
 }
 
@@ -88,12 +83,10 @@ pub async fn prepare_knock_event(
 /// `PUT /_matrix/federation/v1/send_knock/{roomId}/{eventId}`
 pub async fn create_knock_event(
     State(rooms): State<Rooms>,
-    State(federation_out): State<FederationOut>,
     Incoming { requester: origin, request }: Incoming<create_knock_event::v1::Request>,
 ) -> Result<create_knock_event::v1::Response, ApiError> {
     let (room_id, event_id) = (&request.room_id, &request.event_id);
     let state = rooms.send_knock(&origin, room_id, event_id, &request.pdu).await?;
-    federation_out.forward(room_id, event_id).await?;
     let state = state.into_iter().map(RawStrippedState::Pdu).collect();
     Ok(create_knock_event::v1::Response::new(state))
 }
