@@ -1,6 +1,7 @@
 //! One client of a server: sends requests, with or without an access token.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc,
@@ -336,6 +337,33 @@ impl TestUser {
     /// The whole state of a room, as events.
     pub async fn full_state(&self, room: &str) -> Value {
         self.call(false, Method::GET, &path!("v3/rooms/{}/state", room), None).await.ok()
+    }
+
+    /// The events that make a room's state, by type and state key.
+    pub async fn state_ids(&self, room: &str) -> BTreeMap<(String, String), String> {
+        let state = self.full_state(room).await;
+        let text =
+            |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        let events = state.as_array().into_iter().flatten();
+        events.map(|e| ((text(e, "type"), text(e, "state_key")), text(e, "event_id"))).collect()
+    }
+
+    /// The bodies of all messages that the user can page back to, oldest first.
+    pub async fn history(&self, room: &str) -> Vec<String> {
+        let (mut bodies, mut from) = (Vec::new(), String::new());
+        loop {
+            let path = format!("{}?dir=b&limit=100{from}", path!("v3/rooms/{}/messages", room));
+            let page = self.call(false, Method::GET, &path, None).await.ok();
+            let events = page["chunk"].as_array().into_iter().flatten();
+            let texts = events.filter_map(|event| event["content"]["body"].as_str());
+            bodies.extend(texts.map(str::to_owned));
+            match page["end"].as_str() {
+                Some(end) => from = format!("&from={end}"),
+                None => break,
+            }
+        }
+        bodies.reverse();
+        bodies
     }
 
     /// The membership that a room has for a user, `None` if it has none.

@@ -66,6 +66,30 @@ impl RemoteError {
     }
 }
 
+/// What servers said that were asked in turn, until one of them does it.
+#[derive(Default)]
+struct Failures(Option<RemoteError>);
+
+impl Failures {
+    /// Answers with the error if there is no use in asking others.
+    fn add(&mut self, error: SendError) -> Result<(), SendError> {
+        let SendError::Remote(error) = error else { return Err(error) };
+        tracing::info!(%error, "a server does not let a user of ours in");
+        if error.is_final() {
+            return Err(error.into());
+        }
+        // What a server said of the matter is of more use than that another was down.
+        if self.0.as_ref().is_none_or(|before| !before.is_refusal() || error.is_refusal()) {
+            self.0 = Some(error);
+        }
+        Ok(())
+    }
+
+    fn most_telling(self) -> SendError {
+        self.0.map_or(SendError::UnknownRoom, SendError::Remote)
+    }
+}
+
 /// Where in the graph of a room another server would put a member event of ours.
 struct Offer {
     server: OwnedServerName,

@@ -80,7 +80,7 @@ impl Rooms {
         let conflicted: BTreeSet<EventIndex> = owners.keys().copied().collect();
         let rules = match &room.rules.state_res {
             StateResolutionVersion::V2(rules) => rules,
-            // Room versions 1 is not supported: no room of it is here.
+            // Room version 1 is not supported: no room of it is here.
             _ => return Ok(base),
         };
         let subgraph = match rules.consider_conflicted_state_subgraph {

@@ -1,12 +1,10 @@
 //! Three servers in one room, cut off from one another again and again while all of them write: in the
 //! end they agree. Everything follows from a seed, which a failure names.
 
-use std::collections::BTreeMap;
-
 use kith_spec_tests::{Gate, TestServer, TestUser, path, until};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use ruma::RoomVersionId;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const STEPS: usize = 80;
 
@@ -142,40 +140,17 @@ async fn agree(members: &[Member], room: &str, sent: &[String]) {
                     return None;
                 }
             }
-            states.push(state(&member.admin, room).await);
+            states.push(member.admin.state_ids(room).await);
         }
         (states[0] == states[1] && states[1] == states[2]).then(|| states.swap_remove(0))
     })
     .await;
     assert!(last.len() > 5, "{last:?}");
     for member in members {
-        let bodies = history(&member.admin, room).await;
+        let bodies = member.admin.history(room).await;
         for body in sent {
             let times = bodies.iter().filter(|seen| *seen == body).count();
             assert_eq!(times, 1, "{body} for {}", member.admin.user_id);
-        }
-    }
-}
-
-async fn state(user: &TestUser, room: &str) -> BTreeMap<(String, String), String> {
-    let state = user.full_state(room).await;
-    let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
-    let events = state.as_array().into_iter().flatten();
-    events.map(|e| ((text(e, "type"), text(e, "state_key")), text(e, "event_id"))).collect()
-}
-
-async fn history(user: &TestUser, room: &str) -> Vec<String> {
-    let (mut bodies, mut from) = (Vec::new(), String::new());
-    loop {
-        let path = format!("{}?dir=b&limit=100{from}", path!("v3/rooms/{}/messages", room));
-        let page = user.get(&path).await.ok();
-        let events = page["chunk"].as_array().cloned().unwrap_or_default();
-        bodies.extend(
-            events.iter().filter_map(|event| Some(event["content"]["body"].as_str()?.to_owned())),
-        );
-        match page["end"].as_str() {
-            Some(end) => from = format!("&from={end}"),
-            None => return bodies,
         }
     }
 }

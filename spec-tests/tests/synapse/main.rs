@@ -9,8 +9,6 @@ mod outages;
 mod rooms;
 mod secrets;
 
-use std::collections::BTreeMap;
-
 use kith_homeserver::config::EngineKind;
 use kith_spec_tests::{Synapse, TestServer, TestUser, path, until};
 use serde_json::{Value, json};
@@ -71,18 +69,10 @@ async fn join_through(user: &TestUser, room: &str, server: &str) {
     user.post(&path, json!({})).await.ok();
 }
 
-/// The whole state of a room as the user's server has it: event IDs by type and state key.
-async fn state(user: &TestUser, room: &str) -> BTreeMap<(String, String), String> {
-    let state = user.full_state(room).await;
-    let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
-    let events = state.as_array().into_iter().flatten();
-    events.map(|e| ((text(e, "type"), text(e, "state_key")), text(e, "event_id"))).collect()
-}
-
 /// Waits until both have the same state of a room.
 async fn same_state(a: &TestUser, b: &TestUser, room: &str) {
     until("the same state on both sides", async || {
-        (state(a, room).await == state(b, room).await).then_some(())
+        (a.state_ids(room).await == b.state_ids(room).await).then_some(())
     })
     .await;
 }
@@ -103,23 +93,4 @@ async fn sees_membership(user: &TestUser, room: &str, of: &TestUser, membership:
         (user.membership_of(room, of).await.as_deref() == Some(membership)).then_some(())
     })
     .await;
-}
-
-/// The bodies of all messages of a room that the user can page back to, oldest first.
-async fn history(user: &TestUser, room: &str) -> Vec<String> {
-    let (mut bodies, mut from) = (Vec::new(), String::new());
-    loop {
-        let path = format!("{}?dir=b&limit=100{from}", path!("v3/rooms/{}/messages", room));
-        let page = user.get(&path).await.ok();
-        let events = page["chunk"].as_array().cloned().unwrap_or_default();
-        bodies.extend(
-            events.iter().filter_map(|event| Some(event["content"]["body"].as_str()?.to_owned())),
-        );
-        match page["end"].as_str() {
-            Some(end) => from = format!("&from={end}"),
-            None => break,
-        }
-    }
-    bodies.reverse();
-    bodies
 }

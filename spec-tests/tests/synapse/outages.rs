@@ -29,7 +29,7 @@ async fn synapse_catches_up_after_an_outage() {
         both.bob.send_text(room, "I am back").await;
         sees(&both.bob, room, event_id).await;
         same_state(&both.alice, &both.bob, room).await;
-        let bodies = history(&both.bob, room).await;
+        let bodies = both.bob.history(room).await;
         for n in 0..120 {
             let body = format!("while you were away {n}");
             assert!(bodies.contains(&body), "{body} is missing of {}", bodies.len());
@@ -61,7 +61,7 @@ async fn kith_catches_up_after_an_outage() {
         // Synapse tries again by itself; a message wakes it.
         both.alice.send_text(room, "I am back").await;
         sees(&both.alice, room, event_id).await;
-        let bodies = history(&both.alice, room).await;
+        let bodies = both.alice.history(room).await;
         for n in 0..120 {
             let body = format!("while you were away {n}");
             assert!(bodies.contains(&body), "{body} is missing of {}", bodies.len());
@@ -113,7 +113,7 @@ async fn after_a_split_in_which_both_wrote_the_state_is_the_same() {
         sees(&both.alice, &room, &end).await;
         same_state(&both.alice, &both.bob, &room).await;
         for user in [&both.alice, &both.bob] {
-            let bodies = history(user, &room).await;
+            let bodies = user.history(&room).await;
             for body in ["Alice alone", "Bob alone", "together again", "indeed"] {
                 assert!(bodies.iter().any(|b| b == body), "{body} for {}", user.user_id);
             }

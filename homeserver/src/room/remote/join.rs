@@ -16,7 +16,7 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
-use super::{Offer, RemoteError, from, malformed};
+use super::{Failures, Offer, RemoteError, from, malformed};
 use crate::room::{
     Room, Rooms,
     create::SUPPORTED_VERSIONS,
@@ -160,23 +160,14 @@ impl Rooms {
         candidates: &[OwnedServerName],
         change: MemberChange,
     ) -> Result<Arc<Room>, SendError> {
-        let mut failure: Option<RemoteError> = None;
+        let mut failures = Failures::default();
         for server in candidates {
-            let error = match self.join_by(server, room_id, user_id, change.clone()).await {
+            match self.join_by(server, room_id, user_id, change.clone()).await {
                 Ok(room) => return Ok(room),
-                Err(SendError::Remote(error)) => error,
-                Err(error) => return Err(error),
-            };
-            tracing::info!(%room_id, %user_id, %error, "cannot join through a server");
-            if error.is_final() {
-                return Err(error.into());
-            }
-            // What a server said of the matter is of more use than that another was down.
-            if failure.as_ref().is_none_or(|before| !before.is_refusal() || error.is_refusal()) {
-                failure = Some(error);
+                Err(error) => failures.add(error)?,
             }
         }
-        Err(failure.map_or(SendError::UnknownRoom, SendError::Remote))
+        Err(failures.most_telling())
     }
 
     async fn join_by(

@@ -8,7 +8,7 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
-use super::{Offer, RemoteError, from};
+use super::{Failures, Offer, from};
 use crate::room::{
     Rooms,
     create::SUPPORTED_VERSIONS,
@@ -51,22 +51,14 @@ impl Rooms {
                 _ => {}
             }
         }
-        let mut failure: Option<RemoteError> = None;
+        let mut failures = Failures::default();
         for server in &candidates {
-            let error = match self.knock_at(server, room_id, user_id, change.clone()).await {
+            match self.knock_at(server, room_id, user_id, change.clone()).await {
                 Ok(()) => return Ok(()),
-                Err(SendError::Remote(error)) => error,
-                Err(error) => return Err(error),
-            };
-            tracing::info!(%room_id, %user_id, %error, "cannot knock through a server");
-            if error.is_final() {
-                return Err(error.into());
-            }
-            if failure.as_ref().is_none_or(|before| !before.is_refusal() || error.is_refusal()) {
-                failure = Some(error);
+                Err(error) => failures.add(error)?,
             }
         }
-        Err(failure.map_or(SendError::UnknownRoom, SendError::Remote))
+        Err(failures.most_telling())
     }
 
     async fn knock_at(
