@@ -15,4 +15,5 @@ mod disclosure;
 mod federation_reads;
 mod push;
 mod sliding_sync;
+mod state_resets;
 mod wire;
