@@ -3,6 +3,9 @@
 //! A file is two objects: its bytes under `ab/abcd…`, and `ab/abcd….json`, its [`Metadata`], which
 //! is written last: a file without it does not exist.
 
+pub mod config;
+pub mod id;
+
 use std::{
     fs::File,
     io,
@@ -71,13 +74,13 @@ impl MediaStore {
         };
         let service =
             services::Fs::default().root(&text(folder)?).atomic_write_dir(&text(&unfinished)?);
-        let operator = Operator::new(service)?.finish();
+        let operator = Operator::new(service)?;
         Ok(Self { operator, folder: Some(folder.to_owned()) })
     }
 
     /// Forgets everything with its last clone; for tests.
     pub fn memory() -> Result<Self, Error> {
-        let operator = Operator::new(services::Memory::default())?.finish();
+        let operator = Operator::new(services::Memory::default())?;
         Ok(Self { operator, folder: None })
     }
 

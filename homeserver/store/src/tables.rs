@@ -3,7 +3,7 @@
 //!
 //! `0x01–0x0f` the database and its log, `0x20–0x3f` rooms, `0x40–0x5f` users and devices,
 //! `0x60–0x6f` account data, receipts and filters, `0x70–0x77` pushers, `0x80–0x9f` other
-//! servers.
+//! servers, `0xa0–0xaf` media.
 
 mod accounts;
 mod push;
@@ -11,6 +11,7 @@ mod encryption;
 mod federation;
 mod graph;
 mod key_backup;
+mod media;
 mod outbound;
 mod outside;
 mod reports;
@@ -23,6 +24,7 @@ pub use encryption::*;
 pub use federation::*;
 pub use graph::*;
 pub use key_backup::*;
+pub use media::*;
 pub use outbound::*;
 pub use outside::*;
 pub use push::*;
@@ -104,6 +106,12 @@ pub const ALL: &[&dyn AnyTable] = &[
     &SERVER_KEYS,
     &ACME,
     &REMOTE_MEDIA,
+    // media.rs
+    &CHUNKS,
+    &CHUNK_USES,
+    &CHUNKS_BY_CHECK,
+    &PACKS,
+    &CHUNK_STORE,
     // outbound.rs
     &OUTBOUND_CURSOR,
     &DESTINATIONS,
