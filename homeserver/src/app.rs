@@ -244,6 +244,7 @@ impl App {
         tasks.spawn(self.sync.clone().run(stopping.clone()));
         tasks.spawn(self.typing.clone().run(stopping.clone()));
         tasks.spawn(self.presence.clone().run(stopping.clone()));
+        tasks.spawn(self.rooms.clone().complete_joins(stopping.clone()));
         self.remote_devices.begin(tasks.clone(), stopping.clone());
         tasks.spawn(self.federation_out.clone().run(tasks.clone(), stopping.clone()));
         tasks.spawn(self.push_delivery.clone().run(tasks.clone(), stopping.clone()));

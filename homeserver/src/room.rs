@@ -26,6 +26,7 @@ pub mod members;
 pub mod membership;
 mod moment;
 pub mod outside;
+mod partial;
 pub mod pdu;
 mod persist;
 pub mod policy;
@@ -70,7 +71,7 @@ use ruma::{EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::Room
 pub use self::persist::{Import, ImportError, ReceiveError, Received, RoomWriter, SendError};
 use self::{
     directory::Listings, erasure::Erased, event::Event, in_flight::InFlight, members::Members,
-    persist::WriterState, relations::RelationMemory, remote_space::RemoteRooms,
+    partial::PartialJoins, persist::WriterState, relations::RelationMemory, remote_space::RemoteRooms,
     server_acl::ServerAcls, space::Walks,
 };
 use crate::{locks::KeyedLocks, team::Team};
@@ -105,6 +106,7 @@ struct Inner {
     server_acls: ServerAcls,
     /// Held while a room is joined through another server.
     joining: KeyedLocks<OwnedRoomId>,
+    partial_joins: PartialJoins,
 }
 
 /// How many rooms may stay in memory before those that nobody uses are dropped.
@@ -178,6 +180,8 @@ pub enum RoomError {
     UnknownVersion(OwnedRoomId, RoomVersionId),
     #[error("event {1} of room {0} cannot be read: {2}")]
     UnreadableEvent(OwnedRoomId, EventIndex, String),
+    #[error("the members of room {0} are still being fetched")]
+    MembersUnknown(OwnedRoomId),
     #[error("the states of room {0} cannot be resolved: {1}")]
     Unresolvable(OwnedRoomId, String),
     #[error(transparent)]
@@ -194,6 +198,7 @@ impl Rooms {
         let newest = store.scan(&tables::ROOMS, Scan::all().reverse().limit(1)).await?;
         let next_room = newest.first().map_or(1, |(number, _)| number + 1);
         let erased = Erased::load(&store).await?;
+        let partial_joins = PartialJoins::load(&store).await?;
         let cache = &team.config().cache;
         let snapshots = Snapshots::new(store.clone(), team.snapshot_key(), cache.state);
         let events = Cache::with_weighter(
@@ -224,6 +229,7 @@ impl Rooms {
             erased,
             server_acls: ServerAcls::default(),
             joining: KeyedLocks::default(),
+            partial_joins,
         })))
     }
 
@@ -263,6 +269,10 @@ impl Rooms {
 
     fn joining(&self) -> &KeyedLocks<OwnedRoomId> {
         &self.0.joining
+    }
+
+    fn partial_joins(&self) -> &PartialJoins {
+        &self.0.partial_joins
     }
 
     fn remote_rooms(&self) -> &RemoteRooms {

@@ -549,7 +549,12 @@ impl From<serde_json::Error> for ApiError {
 
 impl From<RoomError> for ApiError {
     fn from(error: RoomError) -> Self {
-        Self::internal(error)
+        match error {
+            RoomError::MembersUnknown(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN", error.to_string())
+            }
+            error => Self::internal(error),
+        }
     }
 }
 
@@ -629,22 +634,24 @@ fn is_of_users(errcode: &str) -> bool {
 
 impl From<HandshakeError> for ApiError {
     fn from(error: HandshakeError) -> Self {
-        let bad_request = |errcode| Self::new(StatusCode::BAD_REQUEST, errcode, error.to_string());
-        match &error {
-            HandshakeError::UnknownRoom | HandshakeError::NotFound(_) => {
-                Self::not_found(error.to_string())
-            }
+        let message = error.to_string();
+        let refusal = |status, errcode| Self::new(status, errcode, message.as_str());
+        match error {
+            HandshakeError::UnknownRoom | HandshakeError::NotFound(_) => Self::not_found(message),
             HandshakeError::Forbidden(reason) => Self::forbidden(reason),
             HandshakeError::Invalid(reason) => Self::invalid_param(reason),
             HandshakeError::IncompatibleVersion(version) => {
-                bad_request("M_INCOMPATIBLE_ROOM_VERSION").with("room_version", version.as_str())
+                refusal(StatusCode::BAD_REQUEST, "M_INCOMPATIBLE_ROOM_VERSION")
+                    .with("room_version", version.as_str())
             }
-            HandshakeError::UnableToAuthorise => bad_request("M_UNABLE_TO_AUTHORISE_JOIN"),
-            HandshakeError::UnableToGrant => bad_request("M_UNABLE_TO_GRANT_JOIN"),
-            HandshakeError::InviteBlocked => {
-                Self::new(StatusCode::FORBIDDEN, "M_INVITE_BLOCKED", error.to_string())
+            HandshakeError::UnableToAuthorise => {
+                refusal(StatusCode::BAD_REQUEST, "M_UNABLE_TO_AUTHORISE_JOIN")
             }
-            HandshakeError::Room(cause) => Self::internal(cause),
+            HandshakeError::UnableToGrant => {
+                refusal(StatusCode::BAD_REQUEST, "M_UNABLE_TO_GRANT_JOIN")
+            }
+            HandshakeError::InviteBlocked => refusal(StatusCode::FORBIDDEN, "M_INVITE_BLOCKED"),
+            HandshakeError::Room(cause) => cause.into(),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! History from before this server came into a room, when somebody reads that far back.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use kith_store::{
     Scan,
@@ -112,8 +115,11 @@ impl Rooms {
         room: &Room,
     ) -> Result<Vec<OwnedServerName>, RoomError> {
         let servers = self.members().servers(room.number).await?;
-        let others =
-            servers.joined().into_iter().filter(|server| *server != self.team().server_name());
-        Ok(others.take(SERVERS).cloned().collect())
+        // While the members are not all known, who let us in knows most.
+        let told = self.partial_join(room);
+        let told = told.iter().flat_map(|row| &row.servers).take(1);
+        let mut seen = HashSet::from([self.team().server_name()]);
+        let all = told.chain(servers.joined()).filter(|server| seen.insert(server));
+        Ok(all.take(SERVERS).cloned().collect())
     }
 }

@@ -211,6 +211,15 @@ impl Event {
         Ok(Self { sent_by: self.sent_by.clone(), ..event })
     }
 
+    /// The same event of which this server thinks otherwise now.
+    pub(super) fn with_standing(&self, standing: Standing) -> Result<Self, serde_json::Error> {
+        let (event_id, room_id) = (self.event_id.clone(), self.room_id.clone());
+        let event =
+            Self::from_raw(event_id, room_id, self.pdu.clone(), standing, self.sent_by.clone())?;
+        event.set_position(self.position());
+        Ok(event)
+    }
+
     /// About how many bytes it takes in memory, for the cache's budget.
     pub fn weight(&self) -> u64 {
         1000 + 5 * self.pdu.get().len() as u64

@@ -135,6 +135,7 @@ impl Rooms {
             let reason = "the room's access control list keeps your server out";
             return Err(HandshakeError::Forbidden(reason.to_owned()));
         }
+        self.check_members_known(&room)?;
         Ok(room)
     }
 

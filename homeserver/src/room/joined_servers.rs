@@ -4,7 +4,7 @@
 //! never asks who the members are.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::RandomState},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::RandomState},
     hash::BuildHasher,
     sync::Arc,
 };
@@ -132,7 +132,11 @@ impl Rooms {
         &self,
         room: &Room,
     ) -> Result<Arc<[OwnedServerName]>, kith_store::Error> {
-        self.with_servers(room, |servers| Arc::clone(&servers.names)).await
+        let joined = self.with_servers(room, |servers| Arc::clone(&servers.names)).await?;
+        let Some(partial) = self.partial_join(room) else { return Ok(joined) };
+        // Those whose members are not known yet hear of everything too.
+        let all: BTreeSet<_> = joined.iter().chain(&partial.servers).cloned().collect();
+        Ok(all.into_iter().collect())
     }
 
     /// Since which position a server has had those members that it has in the room now.

@@ -150,6 +150,17 @@ impl Rooms {
         }
         // Under the room's lock nobody joins or leaves meanwhile.
         let _lock = room.writer.lock().await;
+        self.load_local_joined(room).await
+    }
+
+    /// As [`Self::local_joined`], for whoever holds the room's lock.
+    pub(super) async fn load_local_joined(
+        &self,
+        room: &Room,
+    ) -> Result<Arc<UserSet>, kith_store::Error> {
+        if let Some(users) = room.local_joined.read().as_ref() {
+            return Ok(Arc::clone(users));
+        }
         let rows = self.members().of_room(room.number).await?;
         let ours = rows.into_iter().filter(|(user, row)| {
             row.membership == MembershipState::Join && self.team().is_ours(user)

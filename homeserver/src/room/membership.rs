@@ -118,6 +118,10 @@ impl Rooms {
         target: &UserId,
         change: MemberChange,
     ) -> Result<(), SendError> {
+        if sender != target || change.action != Action::Leave {
+            // Whether the room's rules allow it may depend on what the target is now.
+            self.await_members(room).await?;
+        }
         let draft = self.member_draft(sender, target, &change).await?;
         let mut writer = self.writer(room).await?;
         let before = writer.member(&target.to_owned()).await?;
@@ -178,6 +182,7 @@ impl Rooms {
         room: &Room,
         mut draft: Draft,
     ) -> Result<Draft, SendError> {
+        self.await_members(room).await?;
         let mut content = canonical_object(&draft.content)?;
         let named = content.remove(AUTHORISED_VIA).is_some();
         let joins = content.get("membership").and_then(|value| value.as_str()) == Some("join")

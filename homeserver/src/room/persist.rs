@@ -13,6 +13,7 @@ mod foreign;
 mod import;
 mod mistaken;
 mod outside;
+mod partial;
 mod template;
 
 use std::{collections::HashMap, sync::Arc};
@@ -120,6 +121,8 @@ pub struct RoomWriter {
     /// Events that lose their content by a redaction in this batch.
     redacted: Vec<Redacted>,
     members: HashMap<OwnedUserId, MemberRow>,
+    /// The rows of members who became known only because the next event rests on theirs.
+    learned: Vec<(OwnedUserId, MemberRow)>,
     /// What this writer adds of other servers' events without a place in the timeline.
     outliers: HashMap<OwnedEventId, Arc<Event>>,
     /// Everything that it adds, by index.
@@ -199,6 +202,7 @@ impl RoomWriter {
             appended: Vec::new(),
             redacted: Vec::new(),
             members: HashMap::new(),
+            learned: Vec::new(),
             outliers: HashMap::new(),
             added: HashMap::new(),
             keeps_lock: false,
@@ -322,10 +326,11 @@ impl RoomWriter {
             self.batch.put(&tables::STATES_APART, &place, &Json(StatesApart { before, after }));
         }
         self.state.head.snapshot = after;
-        let members = match event.standing.apart {
-            true => self.move_members(&event, before, after).await?,
-            false => self.move_member(&event).await?.into_iter().collect(),
-        };
+        let mut members = std::mem::take(&mut self.learned);
+        match event.standing.apart {
+            true => members.extend(self.move_members(Some(&event), before, after).await?),
+            false => members.extend(self.move_member(&event).await?),
+        }
         self.keeps_lock |= before != after;
         self.put(event, Spot::Live, members).await
     }

@@ -4,6 +4,7 @@
 //! of what the other server proposes only that place is taken.
 //! [Spec](https://spec.matrix.org/latest/server-server-api/#joining-rooms)
 
+mod complete;
 mod invite;
 mod join;
 mod knock;

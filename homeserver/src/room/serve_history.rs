@@ -136,6 +136,7 @@ impl ServerView<'_> {
 
     /// The state before an event, in the order in which its keys first appeared.
     pub async fn state_before(&self, event: &Event) -> Result<Vec<Arc<Event>>, RoomError> {
+        self.rooms().check_members_known(&self.room)?;
         self.rooms().full_state(&self.room, event.standing.state_before).await
     }
 

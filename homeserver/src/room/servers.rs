@@ -130,6 +130,7 @@ impl Rooms {
         room: &Room,
         server: &ServerName,
     ) -> Result<bool, kith_store::Error> {
-        Ok(self.members().servers(room.number).await?.is_joined(server))
+        let joined = self.members().servers(room.number).await?.is_joined(server);
+        Ok(joined || self.was_told_of(room, server))
     }
 }

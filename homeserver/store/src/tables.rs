@@ -62,6 +62,7 @@ pub const ALL: &[&dyn AnyTable] = &[
     // graph.rs
     &STATES_APART,
     &AWAITED,
+    &PARTIAL_JOINS,
     // outside.rs
     &OUTSIDE_EVENTS,
     &HANDED_IN,

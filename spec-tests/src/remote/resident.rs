@@ -210,8 +210,11 @@ impl Shared {
             "v1/make_leave/{}/{}" => self.template(room, second, "leave"),
             "v1/make_knock/{}/{}" => self.template(room, second, "knock"),
             "v2/send_join/{}/{}" => {
-                let before = room.state.clone();
+                let mut before = room.state.clone();
                 let id = room.append(asked.body.clone());
+                let omit = room.omits_members && asked.parameter("omit_members") == Some("true");
+                let servers = room.servers();
+                before.retain(|(kind, _), _| !omit || kind != "m.room.member");
                 let state: Vec<String> = before.into_values().collect();
                 let mut resting_on = state.clone();
                 resting_on.push(id);
@@ -221,7 +224,8 @@ impl Shared {
                     "state": room.pdus(state),
                     "auth_chain": room.pdus(chain),
                     "event": asked.body,
-                    "members_omitted": false,
+                    "members_omitted": omit,
+                    "servers_in_room": omit.then_some(servers),
                 })
                 .into()
             }

@@ -24,6 +24,8 @@ pub struct RemoteRoom {
     /// As they came; those that belong to the state alone are not in it.
     pub timeline: Vec<String>,
     pub(super) state_before: HashMap<String, State>,
+    /// Whoever joins through the peer and can do without most members is told of few.
+    pub omits_members: bool,
 }
 
 impl RemoteRoom {
@@ -36,7 +38,16 @@ impl RemoteRoom {
             events: HashMap::new(),
             timeline: Vec::new(),
             state_before: HashMap::new(),
+            omits_members: false,
         }
+    }
+
+    /// The servers with members.
+    pub(super) fn servers(&self) -> BTreeSet<String> {
+        let members = self.state.iter().filter(|((kind, _), _)| kind == "m.room.member");
+        let joined = members.filter(|(_, id)| self.events[*id]["content"]["membership"] == "join");
+        let servers = joined.filter_map(|((_, user), _)| <&UserId>::try_from(user.as_str()).ok());
+        servers.map(|user| user.server_name().to_string()).collect()
     }
 
     /// The event that holds this type and state key now.

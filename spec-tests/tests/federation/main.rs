@@ -12,6 +12,7 @@ mod discovery;
 mod edus;
 mod event;
 mod events;
+mod faster_joins;
 mod keys;
 mod membership;
 mod openid;

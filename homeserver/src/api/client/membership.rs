@@ -200,6 +200,7 @@ pub async fn joined_members(
     Incoming { requester, request }: Incoming<joined_members::v3::Request>,
 ) -> Result<joined_members::v3::Response, ApiError> {
     let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
+    rooms.await_members(&room).await?;
     let mut joined = BTreeMap::new();
     for (user_id, row) in rooms.members().of_room(room.number).await? {
         if row.membership == MembershipState::Join {
@@ -218,6 +219,7 @@ pub async fn get_member_events(
     Incoming { requester, request }: Incoming<get_member_events::v3::Request>,
 ) -> Result<get_member_events::v3::Response, ApiError> {
     let readable = rooms.readable(&request.room_id, &requester.user_id).await?;
+    rooms.await_members(&readable.room).await?;
     let wanted = |membership: &MembershipState| {
         // With both parameters either is enough.
         match (&request.membership, &request.not_membership) {

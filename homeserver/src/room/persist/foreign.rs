@@ -96,11 +96,19 @@ impl RoomWriter {
         };
         let auth_events = self.auth_events(&event).await?;
         event.standing.state_before = self.state_before(&event, gaps).await?;
-        let judgement = self.judge(&event, &auth_events, arrival).await?;
+        let mut current = self.state.head.snapshot;
+        if let Some(partial) = self.rooms.partial_join(&self.room)
+            && !matches!(arrival, Arrival::History(_))
+        {
+            current = self.learn_members(&mut event, &auth_events, &partial).await?;
+        }
+        let judgement = self.judge(&event, &auth_events, current, arrival).await?;
         let result = match judgement {
             Judgement::Accept => {
                 event.standing.verdict = Verdict::Accepted;
                 let event = self.adopt(event).await?;
+                self.learned = self.move_members(None, self.state.head.snapshot, current).await?;
+                self.state.head.snapshot = current;
                 Received::Accepted(match arrival {
                     Arrival::HandedIn => {
                         let place = (self.room.number, event.index());
@@ -167,7 +175,10 @@ impl RoomWriter {
     }
 
     /// The events that this one names as its auth events, and the create event.
-    async fn auth_events(&self, event: &Event) -> Result<Vec<Arc<Event>>, ReceiveError> {
+    pub(super) async fn auth_events(
+        &self,
+        event: &Event,
+    ) -> Result<Vec<Arc<Event>>, ReceiveError> {
         let mut auth_events = Vec::with_capacity(event.auth_events.len() + 1);
         for event_id in &event.auth_events {
             let found = self.stored(event_id).await?;
@@ -237,6 +248,7 @@ impl RoomWriter {
         &self,
         event: &Event,
         auth_events: &[Arc<Event>],
+        current: SnapshotId,
         arrival: Arrival,
     ) -> Result<Judgement, RoomError> {
         let rules = &self.room.rules.authorization;
@@ -262,7 +274,7 @@ impl RoomWriter {
         }
         // 6. Passes authorization rules based on the current state of the room, otherwise it is
         // soft-failed.
-        let current = self.auth_state_in(event, self.state.head.snapshot).await?;
+        let current = self.auth_state_in(event, current).await?;
         Ok(match current.and_then(|state| authorise_in(rules, event, &state)) {
             Ok(()) => Judgement::Accept,
             Err(reason) => Judgement::SoftFail(reason),
@@ -416,10 +428,11 @@ impl RoomWriter {
         rooms.resolve(&room, Resolving { batch: &mut self.batch, next, newest }, states).await
     }
 
-    /// The memberships in which two states differ, brought up to the second.
+    /// The memberships in which two states differ, brought up to the second. `newest` is an event that
+    /// is not added yet.
     pub(super) async fn move_members(
         &mut self,
-        newest: &Arc<Event>,
+        newest: Option<&Arc<Event>>,
         from: SnapshotId,
         to: SnapshotId,
     ) -> Result<Vec<(OwnedUserId, MemberRow)>, RoomError> {
@@ -428,9 +441,9 @@ impl RoomWriter {
         let mut moved = Vec::new();
         for difference in differences {
             let Some(index) = difference.to.or(difference.from) else { continue };
-            let event = match index == newest.index() {
-                true => Arc::clone(newest),
-                false => self.event(index).await?,
+            let event = match newest.filter(|newest| newest.index() == index) {
+                Some(newest) => Arc::clone(newest),
+                None => self.event(index).await?,
             };
             let Some(user_id) = index::member_of(&event) else { continue };
             let before = self.member(&user_id).await?;

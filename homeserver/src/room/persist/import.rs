@@ -9,7 +9,7 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use super::{Extremity, RoomWriter, Spot};
+use super::{Extremity, ReceiveError, RoomWriter, Spot};
 use crate::room::{Room, RoomError, Rooms, authorise::authorise_in, pdu::Pdu};
 
 /// What a server answered to a join, each event with its format, signatures and hash checked.
@@ -25,6 +25,8 @@ pub struct Import {
     pub auth_chain: Vec<Pdu>,
     /// Who answered.
     pub origin: OwnedServerName,
+    /// If most members were left out of the state: the servers that are in the room.
+    pub servers: Option<Vec<OwnedServerName>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +53,7 @@ impl Rooms {
     /// Takes over the room, in one commit with the join. A room that this server was in before gets the
     /// new state and keeps its history.
     pub async fn import(&self, import: Import) -> Result<Arc<Room>, ImportError> {
-        let Import { room_id, version, join, state, auth_chain, origin } = import;
+        let Import { room_id, version, join, state, auth_chain, origin, servers } = import;
         let rules = version.rules();
         let rules = rules.ok_or_else(|| ImportError::UnsupportedVersion(version.clone()))?;
         check_rooms(&room_id, &version, &join, &state)?;
@@ -80,7 +82,8 @@ impl Rooms {
                 Err(error) => Err(ImportError::Unauthorized(error.to_string())),
             };
         }
-        writer.take_over(join, state, auth_chain).await?;
+        let servers = servers.map(|servers| [vec![origin], servers].concat());
+        writer.take_over(join, state, auth_chain, servers).await?;
         writer.commit().await?;
         Ok(room)
     }
@@ -137,10 +140,11 @@ impl RoomWriter {
         join: Pdu,
         state: Vec<Pdu>,
         auth_chain: Vec<Pdu>,
+        partial: Option<Vec<OwnedServerName>>,
     ) -> Result<(), ImportError> {
         let ids: Vec<OwnedEventId> = state.iter().map(|event| event.event_id.clone()).collect();
         self.add_outliers(auth_chain.into_iter().chain(state).collect()).await?;
-        let before = self.snapshot_of(&ids).await?;
+        let mut before = self.snapshot_of(&ids).await?;
         if !self.has_state(before, &StateEventType::RoomCreate).await? {
             return Err(ImportError::NoCreateEvent);
         }
@@ -148,6 +152,11 @@ impl RoomWriter {
         event.standing.index = self.state.head.next_event;
         if let Some(known) = self.rooms.stored_event(&self.room, &event.event_id).await? {
             event.standing.index = known.index();
+        }
+        let mut learned = Vec::new();
+        if partial.is_some() {
+            let auth_events = self.auth_events(&event).await.map_err(unreadable)?;
+            before = self.with_members_of(before, &auth_events, &mut learned).await?;
         }
         event.standing.state_before = before;
         event.standing.verdict = Verdict::Accepted;
@@ -161,13 +170,21 @@ impl RoomWriter {
         let from = self.state.head.snapshot;
         let after = self.state_after(&event).await?;
         self.state.head.snapshot = after;
+        self.note_members(event.index(), partial, learned);
         let event = Arc::new(event);
-        let members = self.move_members(&event, from, after).await?;
+        let members = self.move_members(Some(&event), from, after).await?;
         for missing in &event.prev_events {
             self.await_event(missing, Awaits::Previous, event.index());
         }
         self.keeps_lock = true;
         self.put(event, Spot::Live, members).await?;
         Ok(())
+    }
+}
+
+fn unreadable(error: ReceiveError) -> ImportError {
+    match error {
+        ReceiveError::Room(error) => ImportError::Room(error),
+        error => ImportError::Unauthorized(error.to_string()),
     }
 }

@@ -28,9 +28,18 @@ use crate::room::{
 };
 
 /// A room's whole state may come.
-const JOIN_LIMITS: Limits = Limits { timeout: Duration::from_secs(120), body: 100 * 1024 * 1024 };
+pub(super) const JOIN_LIMITS: Limits = Limits { timeout: Duration::from_secs(120), body: 100 * 1024 * 1024 };
 /// How many events are read and checked at once: what bounds the memory that takes.
 const PIECE: usize = 2_000;
+
+/// What another server said of a room's state: events with format, signatures and hash checked.
+pub(super) struct ToldState {
+    pub state: Vec<Pdu>,
+    pub auth_chain: Vec<Pdu>,
+}
+
+/// How many servers of a room are remembered until its members are known.
+const MAX_SERVERS: usize = 10_000;
 
 /// A join that another server took.
 struct Taken {
@@ -181,31 +190,16 @@ impl Rooms {
         let Taken { object, event_id, room } = taken;
         let join = self.check_pdu(&offer.rules, &raw(&object)).await;
         let join = join.map_err(|error| malformed(server, &error.to_string()))?;
-        if room.members_omitted {
-            return Err(malformed(server, "members are left out that were asked for").into());
-        }
-        // Most of the auth chain is in the state too.
-        let mut seen: HashSet<&str> = HashSet::with_capacity(room.state.len());
-        let state: Vec<&RawValue> = room
-            .state
-            .iter()
-            .map(|event| &**event)
-            .filter(|event| seen.insert(event.get()))
-            .collect();
-        let chain: Vec<&RawValue> = room
-            .auth_chain
-            .iter()
-            .map(|event| &**event)
-            .filter(|event| seen.insert(event.get()))
-            .collect();
-        let state = self.events_of_join(&offer.rules, &state).await;
-        let auth_chain = self.events_of_join(&offer.rules, &chain).await;
+        let told = self.told_state(&offer.rules, &room.state, &room.auth_chain).await;
+        let ToldState { state, auth_chain } = told;
         let known: HashSet<&EventId> =
             state.iter().chain(&auth_chain).map(|event| &*event.event_id).collect();
         if let Some(missing) = join.auth_events.iter().find(|auth| !known.contains(&***auth)) {
             let reason = format!("the join rests on {missing}, which is missing or not signed");
             return Err(malformed(server, &reason).into());
         }
+        let servers = room.servers_in_room.unwrap_or_default();
+        let servers = servers.iter().take(MAX_SERVERS).filter_map(|name| name.parse().ok());
         let import = Import {
             room_id: room_id.to_owned(),
             version: offer.version,
@@ -213,6 +207,7 @@ impl Rooms {
             state,
             auth_chain,
             origin: server.to_owned(),
+            servers: room.members_omitted.then(|| servers.collect()),
         };
         tracing::debug!(%room_id, %event_id, %server, "joined through a server");
         match self.import(import).await {
@@ -222,12 +217,33 @@ impl Rooms {
         }
     }
 
+    /// The events of a room's state, and those of its auth chain that are not among them.
+    pub(super) async fn told_state(
+        &self,
+        rules: &RoomVersionRules,
+        state: &[Box<RawValue>],
+        auth_chain: &[Box<RawValue>],
+    ) -> ToldState {
+        // Most of the auth chain is in the state too.
+        let state: HashSet<&str> = state.iter().map(|event| event.get()).collect();
+        let chain = auth_chain.iter().map(|event| event.get());
+        let chain: HashSet<&str> = chain.filter(|event| !state.contains(event)).collect();
+        ToldState {
+            state: self.told_events(rules, state).await,
+            auth_chain: self.told_events(rules, chain).await,
+        }
+    }
+
     /// Those that are events of this room version, signed by their senders' servers. Old rooms have
     /// members of servers that are gone, and whose keys nobody has any more.
-    async fn events_of_join(&self, rules: &RoomVersionRules, events: &[&RawValue]) -> Vec<Pdu> {
+    async fn told_events(&self, rules: &RoomVersionRules, events: HashSet<&str>) -> Vec<Pdu> {
+        let events: Vec<&str> = events.into_iter().collect();
         let mut checked = Vec::with_capacity(events.len());
         for piece in events.chunks(PIECE) {
-            let piece: Vec<Box<RawValue>> = piece.iter().map(|event| (*event).to_owned()).collect();
+            let piece: Vec<Box<RawValue>> = piece
+                .iter()
+                .filter_map(|event| RawValue::from_string((*event).to_owned()).ok())
+                .collect();
             for result in self.check_pdus(rules, &piece).await {
                 match result {
                     Ok(pdu) => checked.push(pdu),
@@ -253,8 +269,11 @@ impl Rooms {
         let member = (room_id, user_id, &MembershipState::Join);
         let offer = Offer::read(server, template.room_version, &template.event, member)?;
         let (event_id, mut object) = self.offered_event(&offer, room_id, user_id, change).await?;
-        let request =
+        let mut request =
             create_join_event::v2::Request::new(room_id.to_owned(), event_id.clone(), raw(&object));
+        // Of a room that we know we have members whose standing would be unclear.
+        let known = self.get(room_id).await?;
+        request.omit_members = known.is_none_or(|room| Self::is_hearsay(&room));
         let answer = self.remotes().request_with(server, request, JOIN_LIMITS).await;
         let answer = answer.map_err(from(server))?;
         let room = answer.room_state;

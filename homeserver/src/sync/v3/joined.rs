@@ -40,7 +40,12 @@ impl Sync {
             Stretch { since: if known { since } else { 0 }, upto: asked.upto.position, stayed };
         let mut joined = JoinedRoom::new();
         joined.state = asked.no_state();
+        let completed = known
+            && self.rooms.members_known_since(room).is_some_and(|position| {
+                since < position && position <= asked.upto.position
+            });
         let changed = !known
+            || completed
             || changes.everything
             || asked.request.full_state
             || changes.events.contains_key(&room.number);
@@ -48,10 +53,10 @@ impl Sync {
             let new = changes.events.get(&room.number).filter(|_| known && !changes.everything);
             let new = new.map(Vec::as_slice);
             let found = self.timeline(asked.reader(), room, stretch, new).await?;
-            if !known || found.limited || self.renames(room, new.unwrap_or_default()).await? {
+            if !known || completed || found.limited || self.renames(room, new.unwrap_or_default()).await? {
                 joined.summary = self.summary(room, &asked.requester.user_id).await?;
             }
-            let state = self.state(asked, room, stretch, &found, &joined.summary.heroes).await?;
+            let state = self.state(asked, room, stretch, &found, &joined.summary.heroes, completed).await?;
             joined.state = self.state_events(asked, room, &state).await?;
             joined.timeline = self.v3_timeline(asked, room, found, stretch).await?;
         }

@@ -34,7 +34,7 @@ impl Sync {
                 stayed: false,
             };
             let found = self.timeline(asked.reader(), room, stretch, None).await?;
-            let state = self.state(asked, room, stretch, &found, &[]).await?;
+            let state = self.state(asked, room, stretch, &found, &[], false).await?;
             left.state = self.state_events(asked, room, &state).await?;
             left.timeline = self.v3_timeline(asked, room, found, stretch).await?;
         }

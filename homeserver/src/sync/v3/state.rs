@@ -24,7 +24,7 @@ use crate::{
 
 impl Sync {
     /// The state that the client needs to make sense of the timeline, and to call the room by its
-    /// `heroes`.
+    /// `heroes`. `completed`: members became known who were there before, which is told of as a whole.
     pub(super) async fn state(
         &self,
         asked: &Asked<'_>,
@@ -32,12 +32,14 @@ impl Sync {
         stretch: Stretch,
         found: &Found,
         heroes: &[OwnedUserId],
+        completed: bool,
     ) -> Result<Vec<Arc<Event>>, RoomError> {
         let filter = &asked.request.filter.room.state;
         if !event_filter::wants_room(filter, &room.room_id) {
             return Ok(Vec::new());
         }
-        let (lazy, full) = (lazy(filter), asked.request.full_state);
+        let lazy = lazy(filter);
+        let full = asked.request.full_state || (completed && lazy.is_none());
         let gapless = stretch.since > 0 && !found.limited;
         if gapless && !full && !asked.request.use_state_after && lazy.is_none() {
             return Ok(Vec::new());
@@ -92,7 +94,12 @@ impl Sync {
             let members: Vec<OwnedUserId> = senders.into_iter().cloned().collect();
             for user_id in members {
                 let kind = StateEventType::RoomMember;
-                let member = self.rooms.state_event(room, to, &kind, user_id.as_str()).await?;
+                let mut member = self.rooms.state_event(room, to, &kind, user_id.as_str()).await?;
+                if member.is_none() && self.rooms.members_were_unknown(room) {
+                    // Whoever became known only by what they said.
+                    let end = self.snapshot_at(room, stretch.upto).await?;
+                    member = self.rooms.state_event(room, end, &kind, user_id.as_str()).await?;
+                }
                 let Some(member) = member else { continue };
                 let key = (room.number, member.index());
                 let (since, upto) = (stretch.since, stretch.upto);

@@ -1,11 +1,11 @@
 //! The graph of a room's events where several servers write it. All written by `room::persist` in the
 //! commit that changes the room.
 
-use ruma::OwnedEventId;
+use ruma::{OwnedEventId, OwnedServerName};
 use serde::{Deserialize, Serialize};
 
 use super::{EventIndex, RoomNumber, SnapshotId};
-use crate::{Json, Table};
+use crate::{Json, StreamPosition, Table};
 
 /// Where the room's state was not what the events before an event make it: servers wrote at the same
 /// time, and the state was resolved.
@@ -36,4 +36,22 @@ pub enum Awaits {
     Relation = 1,
     /// The other redacts it.
     Redaction = 2,
+}
+
+/// Rooms that were joined without most of their members.
+/// - Key: the room.
+pub const PARTIAL_JOINS: Table<RoomNumber, Json<PartialJoinRow>> =
+    Table::new(0x38, "partial_joins");
+
+/// What is to be known for the rest of the members to be fetched; later only that they were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartialJoinRow {
+    /// Our user's join: the state before it is what is asked for.
+    pub join: EventIndex,
+    /// The servers that were in the room before, first the one through which it was joined.
+    pub servers: Vec<OwnedServerName>,
+    /// Members that became known only because somebody else's event rests on theirs.
+    pub learned: Vec<EventIndex>,
+    /// Since when every member is known.
+    pub completed: Option<StreamPosition>,
 }
