@@ -16,6 +16,7 @@ pub mod draft;
 mod erasure;
 pub mod event;
 pub mod event_filter;
+mod extremities;
 mod fetch_missing;
 pub mod handshake;
 pub mod history;
@@ -71,8 +72,8 @@ use ruma::{EventId, OwnedRoomId, RoomId, RoomVersionId, room_version_rules::Room
 pub use self::persist::{Import, ImportError, ReceiveError, Received, RoomWriter, SendError};
 use self::{
     directory::Listings, erasure::Erased, event::Event, in_flight::InFlight, members::Members,
-    partial::PartialJoins, persist::WriterState, relations::RelationMemory, remote_space::RemoteRooms,
-    server_acl::ServerAcls, space::Walks,
+    partial::PartialJoins, persist::WriterState, relations::RelationMemory,
+    remote_space::RemoteRooms, server_acl::ServerAcls, space::Walks,
 };
 use crate::{locks::KeyedLocks, team::Team};
 
@@ -141,6 +142,8 @@ pub struct Room {
     /// Counts the commits that changed a relation: what was read before one of them is not remembered.
     relation_changes: Mutex<u64>,
     state_names: RwLock<Option<Arc<state::StateNames>>>,
+    /// When an event of ours joined the ends of its graph that had become many.
+    extremities_joined: Mutex<Option<std::time::Instant>>,
     /// Held by whoever fetches history from before this server came.
     backfilling: tokio::sync::Mutex<()>,
 }
@@ -164,6 +167,7 @@ impl Room {
             power_levels: RwLock::default(),
             relation_changes: Mutex::default(),
             state_names: RwLock::default(),
+            extremities_joined: Mutex::default(),
             backfilling: tokio::sync::Mutex::default(),
         }
     }

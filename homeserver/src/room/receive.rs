@@ -88,7 +88,9 @@ impl Rooms {
                 tracing::debug!(%event_id, %error, "an earlier event is not taken");
             }
         }
-        self.receive_one(room, origin, pdu, arrival).await
+        let received = self.receive_one(room, origin, pdu, arrival).await;
+        self.join_extremities(room).await?;
+        received
     }
 
     /// What the event stands on is there, but for its auth events and gaps before it.

@@ -420,3 +420,19 @@ async fn a_forged_event_is_taken_by_no_way() {
     .await;
     assert!(!guest.bodies().await.iter().any(|body| body.contains("forged")));
 }
+
+#[tokio::test]
+async fn many_ends_of_a_graph_are_joined_though_nobody_here_writes() {
+    let guest = Guest::start(&RoomVersionId::V11).await;
+    let (remote, room) = (&guest.remote, &guest.room);
+    let ends: Vec<_> = (0..15).map(|n| remote.build(room, guest.text(&n.to_string()))).collect();
+    let (ids, pdus): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+    remote.send(&guest.server, pdus, Vec::new()).await;
+    let joins = |pdu: &Value| pdu["type"] == "org.matrix.dummy_event";
+    let sent = remote.wait_for(|asked| asked.pdus().any(joins)).await;
+    let dummy = sent.pdus().find(|pdu| joins(pdu)).cloned().expect("just seen");
+    assert_eq!(dummy["sender"], guest.alice.user_id);
+    let joined = dummy["prev_events"].as_array().expect("events");
+    assert!(joined.len() > 10, "as many as were there");
+    assert!(joined.iter().all(|id| ids.iter().any(|end| id == end)));
+}

@@ -64,6 +64,9 @@ pub async fn get_state_event_for_key(
     Incoming { requester, request }: Incoming<get_state_event_for_key::v3::Request>,
 ) -> Result<get_state_event_for_key::v3::Response, ApiError> {
     let readable = rooms.readable(&request.room_id, &requester.user_id).await?;
+    if request.event_type == StateEventType::RoomMember {
+        rooms.await_members(&readable.room).await?;
+    }
     let snapshot = rooms.readable_state(&readable).await?;
     let (room, kind) = (&readable.room, &request.event_type);
     let event = rooms.state_event(room, snapshot, kind, &request.state_key).await?;
@@ -86,6 +89,7 @@ pub async fn get_state_events(
     Incoming { requester, request }: Incoming<get_state_events::v3::Request>,
 ) -> Result<get_state_events::v3::Response, ApiError> {
     let readable = rooms.readable(&request.room_id, &requester.user_id).await?;
+    rooms.await_members(&readable.room).await?;
     let snapshot = rooms.readable_state(&readable).await?;
     let viewer = Viewer { requester: &requester, with_room_id: true, bundling: None };
     let mut events = Vec::new();

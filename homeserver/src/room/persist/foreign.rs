@@ -175,10 +175,7 @@ impl RoomWriter {
     }
 
     /// The events that this one names as its auth events, and the create event.
-    pub(super) async fn auth_events(
-        &self,
-        event: &Event,
-    ) -> Result<Vec<Arc<Event>>, ReceiveError> {
+    pub(super) async fn auth_events(&self, event: &Event) -> Result<Vec<Arc<Event>>, ReceiveError> {
         let mut auth_events = Vec::with_capacity(event.auth_events.len() + 1);
         for event_id in &event.auth_events {
             let found = self.stored(event_id).await?;

@@ -4,9 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use kith_store::{
     Change, Json, Scan,
-    tables::{
-        self, EventIndex, PartialJoinRow, SnapshotId, StateKeyIndex, StatesApart, Verdict,
-    },
+    tables::{self, EventIndex, PartialJoinRow, SnapshotId, StateKeyIndex, StatesApart, Verdict},
 };
 use ruma::{OwnedEventId, OwnedServerName, events::StateEventType};
 
@@ -143,8 +141,7 @@ impl RoomWriter {
         let head = self.state.head.snapshot;
         for index in self.judged_since(&join).await? {
             let event = self.rooms.event(&self.room, index).await?;
-            filled =
-                self.fill(filled, event.standing.state_before, &told, &superseded).await?;
+            filled = self.fill(filled, event.standing.state_before, &told, &superseded).await?;
             let mut standing = Standing { state_before: filled.with, ..event.standing };
             if event.standing.verdict == Verdict::Accepted
                 && event.index() != join.index()
@@ -225,15 +222,15 @@ impl RoomWriter {
             if superseded.contains(&index) && told.contains(&difference.key) {
                 continue;
             }
-            with =
-                snapshots.insert(&mut self.batch, number, with, difference.key, index).await?;
+            with = snapshots.insert(&mut self.batch, number, with, difference.key, index).await?;
         }
         Ok(Filled { without, with })
     }
 
     /// The events that found their place in the graph since our join, as they came.
     async fn judged_since(&self, join: &Event) -> Result<Vec<EventIndex>, RoomError> {
-        let scan = Scan::prefix(&(self.room.number,)).after(&(self.room.number, join.position() - 1));
+        let scan =
+            Scan::prefix(&(self.room.number,)).after(&(self.room.number, join.position() - 1));
         let rows = self.rooms.store().scan(&tables::TIMELINE, scan).await?;
         Ok(rows.into_iter().map(|(_, index)| index).collect())
     }

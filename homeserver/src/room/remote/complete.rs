@@ -7,8 +7,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use kith_store::tables::RoomNumber;
 use ruma::{
-    OwnedServerName, ServerName, api::federation::event::get_room_state,
-    events::TimelineEventType,
+    OwnedServerName, ServerName, api::federation::event::get_room_state, events::TimelineEventType,
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -91,15 +90,10 @@ impl Rooms {
         Ok(false)
     }
 
-    async fn complete_from(
-        &self,
-        server: &ServerName,
-        room: &Arc<Room>,
-    ) -> Result<(), SendError> {
+    async fn complete_from(&self, server: &ServerName, room: &Arc<Room>) -> Result<(), SendError> {
         let Some(partial) = self.partial_join(room) else { return Ok(()) };
         let join = self.event(room, partial.join).await?;
-        let request =
-            get_room_state::v1::Request::new(join.event_id.clone(), room.room_id.clone());
+        let request = get_room_state::v1::Request::new(join.event_id.clone(), room.room_id.clone());
         let answer = self.remotes().request_with(server, request, JOIN_LIMITS).await;
         let answer = answer.map_err(from(server))?;
         let told = self.told_state(&room.rules, &answer.pdus, &answer.auth_chain).await;

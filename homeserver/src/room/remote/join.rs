@@ -28,7 +28,8 @@ use crate::room::{
 };
 
 /// A room's whole state may come.
-pub(super) const JOIN_LIMITS: Limits = Limits { timeout: Duration::from_secs(120), body: 100 * 1024 * 1024 };
+pub(super) const JOIN_LIMITS: Limits =
+    Limits { timeout: Duration::from_secs(120), body: 100 * 1024 * 1024 };
 /// How many events are read and checked at once: what bounds the memory that takes.
 const PIECE: usize = 2_000;
 

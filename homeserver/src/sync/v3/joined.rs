@@ -41,9 +41,10 @@ impl Sync {
         let mut joined = JoinedRoom::new();
         joined.state = asked.no_state();
         let completed = known
-            && self.rooms.members_known_since(room).is_some_and(|position| {
-                since < position && position <= asked.upto.position
-            });
+            && self
+                .rooms
+                .members_known_since(room)
+                .is_some_and(|position| since < position && position <= asked.upto.position);
         let changed = !known
             || completed
             || changes.everything
@@ -53,10 +54,15 @@ impl Sync {
             let new = changes.events.get(&room.number).filter(|_| known && !changes.everything);
             let new = new.map(Vec::as_slice);
             let found = self.timeline(asked.reader(), room, stretch, new).await?;
-            if !known || completed || found.limited || self.renames(room, new.unwrap_or_default()).await? {
+            if !known
+                || completed
+                || found.limited
+                || self.renames(room, new.unwrap_or_default()).await?
+            {
                 joined.summary = self.summary(room, &asked.requester.user_id).await?;
             }
-            let state = self.state(asked, room, stretch, &found, &joined.summary.heroes, completed).await?;
+            let state =
+                self.state(asked, room, stretch, &found, &joined.summary.heroes, completed).await?;
             joined.state = self.state_events(asked, room, &state).await?;
             joined.timeline = self.v3_timeline(asked, room, found, stretch).await?;
         }
