@@ -3,8 +3,25 @@
 //! A file is two objects: its bytes under `ab/abcd…`, and `ab/abcd….json`, its [`Metadata`], which
 //! is written last: a file without it does not exist.
 
+pub mod backend;
+pub mod chunker;
+pub mod chunks;
+pub mod collector;
 pub mod config;
+mod crypto;
+mod flight;
+mod format;
+pub mod fsck;
 pub mod id;
+pub mod journal;
+mod keys;
+mod layout;
+mod mirror;
+pub mod moving;
+mod pack;
+pub mod rotation;
+pub mod scrub;
+mod verify;
 
 use std::{
     fs::File,

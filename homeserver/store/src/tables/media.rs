@@ -34,13 +34,14 @@ pub struct ChunkRow {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackedRow {
-    /// The pack's number, as in [`PACKS`].
+    /// The pack's number, greater than that of every pack before it.
     pub pack: u64,
     /// Bytes from the pack's start to the record.
     pub offset: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The greater, the more there is to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChunkDamage {
     Missing,
@@ -56,17 +57,10 @@ pub const CHUNK_USES: Table<([u8; 32], String), ()> = Table::new(0xa1, "chunk_us
 /// - Key: the row's `checked`, then the chunk id.
 pub const CHUNKS_BY_CHECK: Table<(u64, [u8; 32]), ()> = Table::new(0xa2, "chunks_by_check");
 
-/// Packs: immutable objects of many small chunks.
-/// - Key: the pack's number, greater than that of every pack before it.
-pub const PACKS: Table<u64, Json<PackRow>> = Table::new(0xa3, "packs");
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PackRow {
-    /// Bytes of the object.
-    pub len: u32,
-    /// Bytes of it that rows of [`CHUNKS`] point at.
-    pub live: u32,
-}
+/// What is needed of each pack, an immutable object of many small chunks.
+/// - Key: the pack's number, then the chunk id. Value: the bytes that the chunk takes of the pack.
+/// - Written with the row of [`CHUNKS`] that points there.
+pub const PACKS: Table<(u64, [u8; 32]), u32> = Table::new(0xa3, "packs");
 
 /// What else the store of chunks remembers: wrapped keys by epoch and the cursors of its tasks.
 /// - Key: a name.
