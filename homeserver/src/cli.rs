@@ -84,10 +84,16 @@ enum Command {
     /// Export, import or check the database while the server does not run
     #[command(subcommand)]
     Db(db::Command),
+    /// Decode one picture; `kith serve` calls itself so
+    #[command(hide = true)]
+    DecodeImage { order: String },
 }
 
 impl Cli {
     pub(crate) fn run(self, environment: Vec<(String, String)>) -> ExitCode {
+        if let Command::DecodeImage { order } = &self.command {
+            return kith_media_store::decoder::run(Some(order));
+        }
         match self.dispatch(environment) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -123,6 +129,7 @@ impl Cli {
                 block_on(doctor::run(&config, &server_name))
             }
             Command::Db(command) => block_on(command.run(&source, environment)),
+            Command::DecodeImage { .. } => Ok(()),
         }
     }
 }

@@ -32,6 +32,9 @@ pub struct Config {
     /// Where clients of the first team reach this server, without a path. Without it
     /// `https://<server_name>`, or the first listener for `localhost`; see [`Config::teams`].
     pub public_base_url: Option<Url>,
+    /// The program that decodes pictures, called as `kith decode-image`, if not the one that runs.
+    #[serde(skip)]
+    pub decoder: Option<PathBuf>,
     /// Holds the database, the media and the signing keys. Created if it is not there.
     pub data_dir: PathBuf,
     /// The version of rooms whose creator does not ask for one.
@@ -49,6 +52,7 @@ pub struct Config {
     pub rate_limits: RateLimits,
     pub limits: Limits,
     pub outgoing: Outgoing,
+    pub previews: Previews,
     pub federation: Federation,
     pub presence: Presence,
     pub support: Support,
@@ -189,6 +193,19 @@ pub struct Outgoing {
     #[serde(deserialize_with = "units::ranges")]
     pub denied_ranges: Vec<IpNet>,
     /// Exceptions from `denied_ranges`.
+    #[serde(deserialize_with = "units::ranges")]
+    pub allowed_ranges: Vec<IpNet>,
+}
+
+/// What users are shown of the URLs in their messages. Their pages are fetched by this server.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Previews {
+    pub enabled: bool,
+    /// Hosts, each with all below it, that are not asked: `example.org`, or `example.org/private` for a part.
+    pub blocked: Vec<String>,
+    /// Exceptions from `outgoing.denied_ranges`. Those of `outgoing` do not hold here, where users choose
+    /// whom this server asks.
     #[serde(deserialize_with = "units::ranges")]
     pub allowed_ranges: Vec<IpNet>,
 }

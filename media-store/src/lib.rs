@@ -9,6 +9,7 @@ pub mod chunks;
 pub mod collector;
 pub mod config;
 mod crypto;
+pub mod decoder;
 mod flight;
 mod format;
 pub mod fsck;
@@ -19,8 +20,10 @@ mod layout;
 mod mirror;
 pub mod moving;
 mod pack;
+pub mod picture;
 pub mod rotation;
 pub mod scrub;
+pub mod sniff;
 mod verify;
 
 use std::{

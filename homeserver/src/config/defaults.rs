@@ -12,7 +12,8 @@ use url::Url;
 
 use super::{
     Acme, Cache, Config, EngineKind, Federation, Limits, Listener, Log, Metrics, OpenRegistration,
-    Outgoing, PasswordHash, Presence, RateLimits, Registration, Serves, Sessions, Storage, Support,
+    Outgoing, PasswordHash, Presence, Previews, RateLimits, Registration, Serves, Sessions,
+    Storage, Support,
 };
 
 const KIB: u64 = 1024;
@@ -62,6 +63,7 @@ impl Default for Config {
         Self {
             server_name: owned_server_name!("localhost"),
             public_base_url: None,
+            decoder: None,
             data_dir: PathBuf::from("kith-data"),
             default_room_version: RoomVersionId::V12,
             application_services: Vec::new(),
@@ -74,6 +76,7 @@ impl Default for Config {
             rate_limits: RateLimits::default(),
             limits: Limits::default(),
             outgoing: Outgoing::default(),
+            previews: Previews::default(),
             federation: Federation::default(),
             presence: Presence::default(),
             support: Support::default(),
@@ -150,6 +153,12 @@ impl Default for Outgoing {
             denied_ranges: DENIED.into_iter().map(range).collect(),
             allowed_ranges: Vec::new(),
         }
+    }
+}
+
+impl Default for Previews {
+    fn default() -> Self {
+        Self { enabled: true, blocked: Vec::new(), allowed_ranges: Vec::new() }
     }
 }
 

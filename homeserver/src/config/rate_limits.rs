@@ -38,6 +38,8 @@ pub struct RateLimits {
     pub join: RateLimit,
     pub invite: RateLimit,
     pub upload: RateLimit,
+    /// Previews of URLs.
+    pub preview: RateLimit,
     /// Searches for users, rooms and messages.
     pub search: RateLimit,
     /// Typing, receipts, read markers, presence.
@@ -55,7 +57,7 @@ impl RateLimits {
     }
 
     /// Each limit with its key in the configuration.
-    pub fn named(&self) -> [(&'static str, RateLimit); 12] {
+    pub fn named(&self) -> [(&'static str, RateLimit); 13] {
         [
             ("login", self.login),
             ("failed_login", self.failed_login),
@@ -65,6 +67,7 @@ impl RateLimits {
             ("join", self.join),
             ("invite", self.invite),
             ("upload", self.upload),
+            ("preview", self.preview),
             ("search", self.search),
             ("ephemeral", self.ephemeral),
             ("report", self.report),
@@ -86,6 +89,7 @@ impl Default for RateLimits {
             join: on(1.0, 50),
             invite: on(1.0, 50),
             upload: on(2.0, 50),
+            preview: on(2.0, 50),
             search: on(5.0, 50),
             ephemeral: on(20.0, 200),
             report: on(0.1, 20),
