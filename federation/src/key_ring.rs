@@ -11,13 +11,16 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use ruma::{
     CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedServerName, OwnedServerSigningKeyId,
-    ServerName, UInt, api::federation::authentication::XMatrix,
-    room_version_rules::RoomVersionRules, serde::Base64,
-    signatures::to_canonical_json_string_for_signing,
+    ServerName, UInt,
+    api::federation::authentication::{XMatrix, XMatrixVerificationError},
+    room_version_rules::RoomVersionRules,
+    serde::Base64,
+    signatures::{VerificationError, to_canonical_json_string_for_signing},
 };
 
 pub use crate::verify::{Verified, VerifyError};
 use crate::{
+    as_sent,
     key_fetcher::KeyFetcher,
     keys::{Published, ServerKey, ServerKeys},
     remotes::{FederationError, Remotes},
@@ -158,15 +161,20 @@ impl KeyRing {
         let Some(key) = keys.valid_at(&x_matrix.key, now) else {
             return Err(VerifyError::NoKey(origin.clone()));
         };
-        let keys = BTreeMap::from([(x_matrix.key.to_string(), key.key.clone())]);
-        let keys = BTreeMap::from([(origin.to_string(), keys)]);
-        match x_matrix.verify_http_request(request, destination, &keys) {
-            Ok(()) => {
-                self.0.remotes.reached(origin);
-                Ok(origin.clone())
+        let public = BTreeMap::from([(x_matrix.key.to_string(), key.key.clone())]);
+        let public = BTreeMap::from([(origin.to_string(), public)]);
+        let signed = match x_matrix.verify_http_request(request, destination, &public) {
+            Ok(()) => true,
+            Err(XMatrixVerificationError::Signature(VerificationError::Json(_))) => {
+                as_sent::is_signed(x_matrix, request, destination, key)
             }
-            Err(_) => Err(VerifyError::BadSignature(origin.clone())),
+            Err(_) => false,
+        };
+        if !signed {
+            return Err(VerifyError::BadSignature(origin.clone()));
         }
+        self.0.remotes.reached(origin);
+        Ok(origin.clone())
     }
 
     /// What the server published, valid until that moment if it can be had: for whoever asks this

@@ -1,5 +1,6 @@
 //! How does this server speak with other servers? See README.md for what is here and what never is.
 
+mod as_sent;
 pub mod certificate;
 pub mod client;
 pub mod connection;

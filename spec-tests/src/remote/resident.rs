@@ -29,11 +29,22 @@ impl RemoteServer {
 
     /// The same with another join rule.
     pub fn create_room_with(&self, version: &RoomVersionId, creator: &str, rule: &str) -> String {
+        self.create_room_from(version, creator, rule, json!({}))
+    }
+
+    /// The same, with more in the content of its create event.
+    pub fn create_room_from(
+        &self,
+        version: &RoomVersionId,
+        creator: &str,
+        rule: &str,
+        mut content: Value,
+    ) -> String {
         let creator = self.user(creator);
         let rules = version.rules().expect("a known room version").authorization;
         let name = format!("!{}:{}", crate::random_key().replace(['+', '/'], "x"), self.name());
         let mut room = RemoteRoom::new(name, version.clone());
-        let mut content = json!({ "room_version": version });
+        content["room_version"] = json!(version);
         if !rules.use_room_create_sender {
             content["creator"] = json!(creator);
         }

@@ -1,6 +1,7 @@
 //! `PUT /send/{txnId}`: what a peer tells us of, good or bad.
 
 use kith_spec_tests::{TestServer, path};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::together::Together;
@@ -31,6 +32,33 @@ async fn events_reach_clients_in_order() {
         .filter_map(|event| event["content"]["body"].as_str())
         .collect();
     assert_eq!(bodies, (0..50).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+/// Other servers sign what canonical JSON does not allow, and would send it again and again.
+#[tokio::test]
+async fn a_number_that_no_event_may_have_keeps_nothing_behind_it_from_us() {
+    let Together { server, remote, alice, room, bob } = Together::start().await;
+    let since = alice.sync(None).await.next_batch;
+    for (n, number) in ["9007199254741000", "1.5", "1e+16", "-0.0"].into_iter().enumerate() {
+        let (odd, pdu) = remote.build(&room, message(&bob, "47114"));
+        let (good, good_pdu) = remote.append(&room, message(&bob, &format!("good {n}")));
+        let transaction = json!({
+            "edus": [{ "edu_type": "m.typing", "content": { "odd": 47114 } }],
+            "origin": remote.name(), "origin_server_ts": 1, "pdus": [pdu, good_pdu],
+        });
+        let body = transaction.to_string().replace("\"47114\"", number).replace("47114", number);
+        let answer = remote.put_as_it_is(&server, &format!("v1/send/odd{n}"), body.clone()).await;
+        assert_eq!(answer.status, 200, "{number}\n{answer}");
+        assert_eq!(answer["pdus"][&good], json!({}), "{number}\n{answer}");
+        assert_ne!(answer["pdus"][&odd], json!({}), "{number}\n{answer}");
+        let authorization =
+            format!(r#"X-Matrix origin="{}",key="ed25519:peer1",sig="AAAA""#, remote.name());
+        let path = "v1/send/forged";
+        let answer = remote.send_raw(&server, Method::PUT, path, body.into(), Some(&authorization));
+        answer.await.error(401, "M_UNAUTHORIZED");
+    }
+    let sync = alice.sync(Some(since)).await;
+    assert_eq!(sync.timeline(&room).bodies(), ["good 0", "good 1", "good 2", "good 3"]);
 }
 
 #[tokio::test]
