@@ -588,6 +588,15 @@ impl From<SendError> for ApiError {
             SendError::Remote(error) => error.into(),
             SendError::NotForGuests => Self::guest_access_forbidden(),
             SendError::Policy(PolicyError::Room(error)) => error.into(),
+            SendError::Policy(PolicyError::Refused { status, errcode, message }) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+                match errcode.filter(|errcode| is_of_users(errcode)) {
+                    Some(errcode) if status != StatusCode::UNAUTHORIZED => {
+                        Self::new(status, &errcode, message)
+                    }
+                    _ => Self::forbidden(message),
+                }
+            }
             SendError::Policy(error) => Self::forbidden(error.to_string()),
             SendError::Draft(error) => error.into(),
             SendError::Room(error) => error.into(),

@@ -134,8 +134,9 @@ impl Rooms {
             drop(writer);
             return self.invite_elsewhere(room, &draft, &target).await.map(drop);
         }
-        writer.append(draft).await?;
+        let event = writer.append(draft).await?;
         writer.commit().await?;
+        self.reconsider_after(room, &event).await?;
         Ok(())
     }
 

@@ -38,6 +38,13 @@ impl Pdu {
         self.0
     }
 
+    /// An event that was checked when it was stored, to be judged anew.
+    pub(super) fn again(event: &Event) -> Option<Self> {
+        let object = serde_json::from_str(event.pdu.get()).ok()?;
+        let (event_id, room_id) = (event.event_id.clone(), event.room_id.clone());
+        Event::from_pdu(event_id, room_id, &object, event.standing).ok().map(Self)
+    }
+
     /// The whole event, to be signed once more.
     pub(super) fn object(&self) -> Option<CanonicalJsonObject> {
         serde_json::from_str(self.pdu.get()).ok()

@@ -12,7 +12,6 @@ use super::{
     Received, Room, RoomError, Rooms,
     pdu::{Pdu, PduError},
     persist::{Arrival, Gaps, ReceiveError},
-    policy::PolicyError,
 };
 
 /// Why an event of a transaction was not taken.
@@ -80,7 +79,7 @@ impl Rooms {
         arrival: Arrival,
     ) -> Result<Received, ReceiveError> {
         if let Some(known) = self.placed_event(room, &pdu.event_id).await? {
-            return Ok(Received::Known(known));
+            return self.receive_again(room, known, pdu).await;
         }
         for earlier in self.fetch_earlier(room, origin, &pdu).await? {
             let event_id = earlier.event_id.clone();
@@ -114,27 +113,11 @@ impl Rooms {
             Arrival::New | Arrival::HandedIn => self.recommended(room, pdu, arrival).await?,
             past => (pdu, past),
         };
-        self.writer(room).await?.receive(pdu, &gaps, arrival).await
-    }
-
-    /// A new event with the signature of the room's policy server, should the room have one.
-    async fn recommended(
-        &self,
-        room: &Room,
-        pdu: Pdu,
-        arrival: Arrival,
-    ) -> Result<(Pdu, Arrival), RoomError> {
-        if self.policy(room).await?.is_none() {
-            return Ok((pdu, arrival));
+        let received = self.writer(room).await?.receive(pdu, &gaps, arrival).await?;
+        if let (Received::Accepted(event), Arrival::New | Arrival::HandedIn) = (&received, arrival)
+        {
+            self.reconsider_after(room, event).await?;
         }
-        let Some(mut object) = pdu.object() else { return Ok((pdu, arrival)) };
-        match self.recommend(room, &pdu.kind, pdu.state_key.as_deref(), &mut object).await {
-            Ok(()) => Ok((pdu.with_signatures(&object), arrival)),
-            Err(PolicyError::Room(error)) => Err(error),
-            Err(error) => {
-                tracing::debug!(event_id = %pdu.event_id, %error, "an event is not recommended");
-                Ok((pdu, Arrival::Unrecommended))
-            }
-        }
+        Ok(received)
     }
 }

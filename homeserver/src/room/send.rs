@@ -123,6 +123,7 @@ impl Rooms {
         }
         let event = writer.append(draft).await?;
         writer.commit().await?;
+        self.reconsider_after(room, &event).await?;
         if kind == StateEventType::RoomGuestAccess && !self.guests_may_join(room).await? {
             self.remove_guests(room).await?;
         }

@@ -63,6 +63,7 @@ pub const ALL: &[&dyn AnyTable] = &[
     &STATES_APART,
     &AWAITED,
     &PARTIAL_JOINS,
+    &UNRECOMMENDED,
     // outside.rs
     &OUTSIDE_EVENTS,
     &HANDED_IN,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use kith_store::{
-    Scan,
+    Json, Scan,
     tables::{self, Awaits, MemberRow, SnapshotId, Verdict},
 };
 use ruma::{
@@ -69,8 +69,10 @@ pub(in crate::room) enum Arrival {
     New,
     /// Its sender enters or leaves through this server, which tells the others.
     HandedIn,
-    /// The same, and the room's policy server does not allow it.
-    Unrecommended,
+    /// It was just sent, and the room's policy server does not allow it, or cannot be asked.
+    Unrecommended { refused: bool },
+    /// It is there, not allowed by a policy server, and now there is no such reason any more.
+    Reconsidered,
     /// It is older than everything that this server has of the room, and goes to this place.
     History(i64),
 }
@@ -90,12 +92,17 @@ impl RoomWriter {
     ) -> Result<Received, ReceiveError> {
         // What this room's last writer handed over is durable from here on: it can be read.
         self.rooms.store().settled().await?;
-        let mut event = match self.take_known(pdu).await? {
+        let mut event = match self.take_known(pdu, arrival).await? {
             Ok(event) => event,
             Err(known) => return Ok(Received::Known(known)),
         };
         let auth_events = self.auth_events(&event).await?;
-        event.standing.state_before = self.state_before(&event, gaps).await?;
+        if arrival == Arrival::Reconsidered {
+            let place = (self.room.number, event.index());
+            self.batch.delete(&tables::UNRECOMMENDED, &place);
+        } else {
+            event.standing.state_before = self.state_before(&event, gaps).await?;
+        }
         let mut current = self.state.head.snapshot;
         if let Some(partial) = self.rooms.partial_join(&self.room)
             && !matches!(arrival, Arrival::History(_))
@@ -115,6 +122,9 @@ impl RoomWriter {
                         self.batch.put(&tables::HANDED_IN, &place, &());
                         self.settle(event).await?
                     }
+                    Arrival::Reconsidered if self.is_passed(&event).await? => {
+                        self.put(Arc::new(event), Spot::Live, Vec::new()).await?
+                    }
                     Arrival::History(place) => {
                         self.state_after(&event).await?;
                         self.put(Arc::new(event), Spot::Past(place), Vec::new()).await?
@@ -125,6 +135,10 @@ impl RoomWriter {
             Judgement::SoftFail(reason) => {
                 tracing::debug!(event_id = %event.event_id, reason, "an event is soft-failed");
                 event.standing.verdict = Verdict::SoftFailed;
+                if let Arrival::Unrecommended { refused } = arrival {
+                    let place = (self.room.number, event.index());
+                    self.batch.put(&tables::UNRECOMMENDED, &place, &Json(refused));
+                }
                 self.state_after(&event).await?;
                 self.put(Arc::new(event), Spot::Nowhere, Vec::new()).await?;
                 Received::SoftFailed(self.newest())
@@ -144,23 +158,27 @@ impl RoomWriter {
         Ok(result)
     }
 
-    /// The event with an index of its own, or that of an outlier that now finds its place; or what
-    /// is there already.
-    async fn take_known(&self, pdu: Pdu) -> Result<Result<Event, Arc<Event>>, ReceiveError> {
+    /// The event with an index of its own, or that of an outlier that now finds its place, or that of
+    /// one that is judged anew; or what is there already.
+    async fn take_known(
+        &self,
+        pdu: Pdu,
+        arrival: Arrival,
+    ) -> Result<Result<Event, Arc<Event>>, ReceiveError> {
         let mut event = pdu.into_event();
         if event.room_id != self.room.room_id {
             return Err(ReceiveError::WrongRoom);
         }
         event.standing.index = self.state.head.next_event;
         match self.rooms.stored_event(&self.room, &event.event_id).await? {
-            Some(known) if known.standing.verdict != Verdict::Outlier => return Ok(Err(known)),
-            Some(outlier) => {
-                event.standing.index = outlier.index();
-                if let Some(redaction) = outlier.standing.redacted_by {
+            Some(known) if !may_be_taken(known.standing.verdict, arrival) => return Ok(Err(known)),
+            Some(known) => {
+                event.standing = known.standing;
+                if let Some(redaction) = known.standing.redacted_by {
                     let redacted = event.redacted(&self.room.rules.redaction, redaction);
                     event = redacted.map_err(|reason| {
                         let room_id = self.room.room_id.clone();
-                        RoomError::UnreadableEvent(room_id, outlier.index(), reason)
+                        RoomError::UnreadableEvent(room_id, known.index(), reason)
                     })?;
                 }
             }
@@ -263,11 +281,11 @@ impl RoomWriter {
         }
         match arrival {
             Arrival::History(_) => return Ok(Judgement::Accept),
-            Arrival::Unrecommended => {
+            Arrival::Unrecommended { .. } => {
                 let reason = "the room's policy server does not allow it".to_owned();
                 return Ok(Judgement::SoftFail(reason));
             }
-            Arrival::New | Arrival::HandedIn => {}
+            Arrival::New | Arrival::HandedIn | Arrival::Reconsidered => {}
         }
         // 6. Passes authorization rules based on the current state of the room, otherwise it is
         // soft-failed.
@@ -397,6 +415,28 @@ impl RoomWriter {
         Ok(before)
     }
 
+    /// Whether the room went on after an event that was not accepted until now: others, whose events
+    /// were, rest on it.
+    async fn is_passed(&self, event: &Event) -> Result<bool, RoomError> {
+        let ends = self.state.extremities.iter().map(|extremity| extremity.event_id.clone());
+        let mut left: VecDeque<OwnedEventId> = ends.collect();
+        let mut seen = HashSet::new();
+        while let Some(event_id) = left.pop_front() {
+            if event_id == event.event_id {
+                return Ok(true);
+            }
+            if seen.len() >= LOOKED_THROUGH || !seen.insert(event_id.clone()) {
+                continue;
+            }
+            if let Some(later) = self.rooms.stored_event(&self.room, &event_id).await?
+                && later.depth > event.depth
+            {
+                left.extend(later.prev_events.iter().cloned());
+            }
+        }
+        Ok(false)
+    }
+
     /// The room's state where several events are at the end of its graph. `own_after` is the state
     /// after the newest of them.
     pub(super) async fn resolve_extremities(
@@ -459,7 +499,7 @@ impl RoomWriter {
     /// them. Those whose auth events are not there are left out.
     pub(in crate::room) async fn add_outliers(&mut self, pdus: Vec<Pdu>) -> Result<(), RoomError> {
         for pdu in in_order(pdus, |pdu| &pdu.auth_events) {
-            let known = match self.take_known(pdu).await {
+            let known = match self.take_known(pdu, Arrival::New).await {
                 Ok(known) => known,
                 Err(ReceiveError::Room(error)) => return Err(error),
                 Err(_) => continue,
@@ -522,6 +562,15 @@ impl RoomWriter {
         }
         let number = self.room.number;
         Ok(self.rooms.snapshots().clone().from_entries(&mut self.batch, number, entries).await?)
+    }
+}
+
+/// Whether an event of which this was decided finds its place now.
+fn may_be_taken(verdict: Verdict, arrival: Arrival) -> bool {
+    match verdict {
+        Verdict::Outlier => true,
+        Verdict::SoftFailed => arrival == Arrival::Reconsidered,
+        _ => false,
     }
 }
 

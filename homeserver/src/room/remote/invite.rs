@@ -44,6 +44,8 @@ impl Rooms {
         let (event_id, mut object) = writer.signed(draft).await?;
         let snapshot = room.head().snapshot;
         drop(writer);
+        let user = Some(target.as_str());
+        self.recommend(room, &draft.kind, user, &mut object).await?;
         let state = self.state_for_outside(room, snapshot, Some(&draft.sender)).await?;
         let state = state.iter().map(|event| RawStrippedState::Pdu(event.pdu.clone())).collect();
         let request = create_invite::v2::Request::new(

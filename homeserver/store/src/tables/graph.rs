@@ -27,6 +27,14 @@ pub struct StatesApart {
 pub const AWAITED: Table<(RoomNumber, OwnedEventId, u8, EventIndex), ()> =
     Table::new(0x37, "awaited");
 
+/// Events that the room's policy server did not allow when they came, and that nobody has been shown
+/// since. Judged anew when the policy changes.
+/// - Key: the room, the event.
+/// - Value: whether the policy server refused it; otherwise it could not be asked.
+/// - Written by `room::persist`.
+pub const UNRECOMMENDED: Table<(RoomNumber, EventIndex), Json<bool>> =
+    Table::new(0x33, "unrecommended");
+
 /// Why an event is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaits {
