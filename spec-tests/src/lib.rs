@@ -6,6 +6,7 @@
 
 pub mod record;
 pub mod report;
+pub mod script;
 
 mod answer;
 mod certificates;

@@ -2,7 +2,6 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
     process::Stdio,
     time::Duration,
 };
@@ -14,6 +13,7 @@ use tokio::process::{Child, Command};
 use crate::{
     ReachedServer, TestUser,
     certificates::{ServerCertificate, certificate_authority},
+    script::installed,
 };
 
 /// Its start takes some seconds of computing, on a machine that does other things too.
@@ -90,6 +90,11 @@ impl Synapse {
         &self.name
     }
 
+    /// Where clients reach it: `http://127.1.2.3:8008`
+    pub fn url(&self) -> String {
+        format!("http://{}:8008", self.name)
+    }
+
     pub async fn register(&self, localpart: &str) -> TestUser {
         self.reached.register(localpart).await
     }
@@ -103,22 +108,13 @@ impl Synapse {
 
     fn command(&self) -> Command {
         let said = std::fs::File::create(self.folder.path().join("said")).expect("our folder");
-        let packages = installed();
+        let packages = installed("synapse/packages");
         let mut command = Command::new("python3");
         command.args(["-m", "synapse.app.homeserver", "-c", "homeserver.yaml"]);
         command.env("PYTHONPATH", packages).current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).kill_on_drop(true);
         command
     }
-}
-
-/// Where `setup-interop.sh` puts it.
-fn installed() -> PathBuf {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    let packages = cache.expect("a home").join("kith/interop/synapse/packages");
-    assert!(packages.exists(), "first run spec-tests/setup-interop.sh");
-    packages
 }
 
 const LOG: &str = "

@@ -1,6 +1,11 @@
 //! Keys of devices, and messages between them.
 
-use kith_spec_tests::DeviceKeys;
+use std::path::Path;
+
+use kith_spec_tests::{
+    DeviceKeys,
+    script::{assert_story, run_js},
+};
 use serde_json::json;
 
 use crate::*;
@@ -49,5 +54,23 @@ async fn device_lists_keys_and_messages_to_devices_cross() {
             (message["content"]["hello"] == from.localpart()).then_some(())
         })
         .await;
+    }
+}
+
+/// With [matrix-js-sdk](https://github.com/matrix-org/matrix-js-sdk) and its Rust encryption on both sides,
+/// in a room of each.
+#[tokio::test]
+async fn people_of_both_servers_share_secrets_also_with_devices_that_come_later() {
+    let both = Both::start().await;
+    let proxy = both.kith.recording_proxy().await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/synapse/secrets.mjs");
+    let seen = run_js(&script, &[proxy.url(), both.synapse.url()]).await;
+    for side in ["kith", "synapse"] {
+        let story = ["room", "decrypted", "answered", "new device of the guest", "read by all"];
+        let then = ["new device of the host", "read by all", "without the device that left"];
+        let story = story.iter().chain(&then).map(|chapter| format!("{side}: {chapter}"));
+        let story: Vec<String> = story.collect();
+        let story: Vec<&str> = story.iter().map(String::as_str).collect();
+        assert_story(&seen, &story);
     }
 }

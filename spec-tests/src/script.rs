@@ -1,0 +1,64 @@
+//! Scripts that use other people's clients, at the versions that `setup-interop.sh` installs. Each says in
+//! lines of JSON what it saw.
+
+use std::{
+    ffi::OsStr,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// What a script in Python saw, which uses matrix-nio.
+pub async fn run_nio(script: &Path, arguments: &[String]) -> Vec<String> {
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", installed("nio/packages")).arg(script).args(arguments);
+    run(python).await
+}
+
+/// What a script in JavaScript saw, which uses matrix-js-sdk.
+pub async fn run_js(script: &Path, arguments: &[String]) -> Vec<String> {
+    // A script finds its modules beside itself.
+    let folder: TempDir = tempfile::tempdir().expect("a temporary folder can be made");
+    let copy = folder.path().join("scenario.mjs");
+    std::fs::copy(script, &copy).expect("the script can be copied");
+    symlink(installed("js/node_modules"), folder.path().join("node_modules")).expect("a link");
+    // The Node.js that came with it: the SDK is written for a newer one than Debian has.
+    let mut node = Command::new(installed("js/node_modules/.bin/node"));
+    node.arg(copy).args(arguments);
+    run(node).await
+}
+
+/// What the script says it saw. It must end well.
+async fn run(mut command: Command) -> Vec<String> {
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
+    let output = output.expect("the interpreter is installed (deploy/setup.sh --tests)");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{text}\n{errors}", output.status);
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter_map(|line| Some(line["saw"].as_str()?.to_owned())).collect()
+}
+
+/// Checks that a script saw all this in this order, and perhaps more, and came to its end.
+#[track_caller]
+pub fn assert_story(seen: &[String], story: &[&str]) {
+    let mut rest = seen.iter();
+    for chapter in story {
+        assert!(rest.any(|line| line == chapter), "`{chapter}` is not in its place: {seen:?}");
+    }
+    assert_eq!(seen.last().map(String::as_str), Some("end"));
+}
+
+/// Where `setup-interop.sh` put it.
+pub fn installed(path: &str) -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|value: &_| value != OsStr::new(""));
+    let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")));
+    let path = cache.expect("HOME is set").join("kith/interop").join(path);
+    assert!(path.exists(), "{} is missing: run spec-tests/setup-interop.sh", path.display());
+    path
+}
