@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and its helpers are not marked as tests"
 )]
 
+mod auth_rules;
 mod bad_input;
 mod device_info;
 mod device_keys;
@@ -13,6 +14,8 @@ mod membership;
 mod signatures;
 mod disclosure;
 mod federation_reads;
+mod policy;
+mod power_levels;
 mod push;
 mod sliding_sync;
 mod state_resets;

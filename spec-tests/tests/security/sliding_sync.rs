@@ -1,7 +1,8 @@
 //! SECURITY.md line 23: a person who was put out of a room sees nothing further of it, however their
 //! live connection asks.
 
-use kith_spec_tests::{Slide, SlidingSync, TestServer, TestUser, path};
+use kith_spec_tests::{RemoteServer, Slide, SlidingSync, TestServer, TestUser, path};
+use ruma::RoomVersionId;
 use serde_json::{Value, json};
 
 /// Asks for the room in every way there is: by lists, by its ID, by all extensions.
@@ -190,4 +191,128 @@ async fn a_position_of_somebody_else_opens_nothing() {
     thief.next().await;
     owner.send_text(&room, "private").await;
     assert_eq!(thief.next().await.rooms(), 0);
+}
+
+/// How another server puts one of our users out.
+#[derive(Clone, Copy, Debug)]
+enum FromAfar {
+    Kick,
+    Ban,
+    /// It comes beside what happened meanwhile: the room's state is resolved.
+    BesideOthers,
+    /// And nobody says so: another server's events rest on it.
+    Unseen,
+}
+
+/// Carol, who is of our server too, stays: so the room's events go on coming. The user waits at that
+/// moment, and asks again afterwards, in every way.
+async fn put_out_from_afar(how: FromAfar) {
+    let (server, remote) = (TestServer::federating().await, RemoteServer::start().await);
+    let (bob, carol) = (server.register("bob").await, server.register("carol").await);
+    let version = RoomVersionId::V12;
+    let room = remote.create_room(&version, "owner");
+    for user in [&bob, &carol] {
+        let path = format!("{}?via={}", path!("v3/join/{}", room), remote.name());
+        user.post(&path, json!({})).await.ok();
+    }
+    let owner = remote.user("owner");
+    let before = remote.room(&room);
+    if matches!(how, FromAfar::BesideOthers) {
+        remote.send_text(&server, &room, "owner", "beside it").await;
+    }
+    let mut live = connection(&bob, &room);
+    live.next().await;
+    let old = live.clone();
+    let mut waiting = live.clone();
+    let waits = tokio::spawn(async move { (waiting.wait(50_000).await, waiting) });
+    let membership = if matches!(how, FromAfar::Kick) { "leave" } else { "ban" };
+    let out = json!({ "sender": owner, "type": "m.room.member", "state_key": bob.user_id,
+        "content": { "membership": membership } });
+    match how {
+        FromAfar::Kick | FromAfar::Ban => {
+            remote.send_event(&server, &room, out).await;
+        }
+        FromAfar::BesideOthers => {
+            let (id, pdu) = remote.sign_pdu(&version, before.complete(out));
+            remote.send_pdu(&server, &id, &pdu).await;
+            // What comes next rests on both.
+            remote.take(&room, pdu);
+        }
+        FromAfar::Unseen => {
+            remote.append(&room, out);
+            remote.answer("POST", "v1/get_missing_events/{}", |_| json!({ "events": [] }));
+        }
+    }
+    let mut secrets = noise_from_afar(&server, &remote, &room, 1).await;
+    let (slide, mut live) = waits.await.unwrap();
+    nothing_of(&slide, &room, &secrets);
+    secrets.extend(noise_from_afar(&server, &remote, &room, 2).await);
+    let known = secrets.last().expect("an event").clone();
+    carol.event(&room, &known).await;
+    for limit in [20, 50, 100] {
+        live.body["room_subscriptions"][&room]["timeline_limit"] = limit.into();
+        nothing_of(&live.next().await, &room, &secrets);
+    }
+    let mut old = old;
+    let answer = old.answer().await;
+    if answer.status == 200 {
+        nothing_of(&Slide(answer.json), &room, &secrets);
+    }
+    old.pos = None;
+    nothing_of(&old.next().await, &room, &secrets);
+    for user in [&bob, &bob.log_in_again().await] {
+        nothing_of(&connection(user, &room).next().await, &room, &secrets);
+        let filter = json!({ "room": { "include_leave": true } });
+        let sync = user.syncing(None).filter(&filter).get().await.json.to_string();
+        assert!(secrets.iter().all(|secret| !sync.contains(secret.as_str())), "{how:?}: {sync}");
+    }
+    let path = path!("v3/rooms/{}/event/{}", room, known);
+    bob.get(&path).await.error(404, "M_NOT_FOUND");
+}
+
+/// What people of another server do in the room. Answers words that must not reach whoever is outside;
+/// the last is an event.
+async fn noise_from_afar(
+    server: &TestServer,
+    remote: &RemoteServer,
+    room: &str,
+    time: u32,
+) -> Vec<String> {
+    let owner = remote.user("owner");
+    let name = json!({ "sender": owner, "type": "m.room.name", "state_key": "",
+        "content": { "name": format!("secret name {time}") } });
+    let named = remote.send_event(server, room, name).await;
+    let friend = remote.user(&format!("friend{time}"));
+    let joins = json!({ "sender": friend, "type": "m.room.member", "state_key": friend,
+        "content": { "membership": "join" } });
+    remote.send_event(server, room, joins).await;
+    let said = remote.send_text(server, room, "owner", &format!("secret plans {time}")).await;
+    let typing = json!({ "edu_type": "m.typing",
+        "content": { "room_id": room, "user_id": owner, "typing": true } });
+    let data = json!({ "data": { "ts": 7 }, "event_ids": [said] });
+    let receipt = json!({ "edu_type": "m.receipt",
+        "content": { room: { "m.read": { friend.clone(): data } } } });
+    remote.send(server, Vec::new(), vec![typing, receipt]).await.ok();
+    let words = [format!("secret name {time}"), format!("secret plans {time}")];
+    words.into_iter().chain([friend, named, said]).collect()
+}
+
+#[tokio::test]
+async fn whoever_another_server_kicks_sees_nothing_further() {
+    put_out_from_afar(FromAfar::Kick).await;
+}
+
+#[tokio::test]
+async fn whoever_another_server_bans_sees_nothing_further() {
+    put_out_from_afar(FromAfar::Ban).await;
+}
+
+#[tokio::test]
+async fn whoever_is_banned_beside_other_events_sees_nothing_further() {
+    put_out_from_afar(FromAfar::BesideOthers).await;
+}
+
+#[tokio::test]
+async fn whoever_is_banned_by_an_event_that_never_came_sees_nothing_further() {
+    put_out_from_afar(FromAfar::Unseen).await;
 }
