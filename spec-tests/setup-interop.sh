@@ -46,3 +46,10 @@ install_synapse() {
 
 install synapse "$here/../synapse/requirements.txt" install_synapse
 install js "$here/js/package-lock.json" install_js
+
+install_tus() {
+    cp "$here/../media/tus/package.json" "$here/../media/tus/package-lock.json" "$here/../media/tus/.npmrc" "$1/"
+    (cd "$1" && npm ci --ignore-scripts --loglevel=error)
+}
+
+install tus "$here/../media/tus/package-lock.json" install_tus

@@ -11,8 +11,10 @@ use reqwest::redirect::{Attempt, Policy};
 use url::Url;
 
 use crate::{
+    connection::Limits,
     guard::{AddressGuard, Denied},
     resolver::{GuardedResolver, NoService},
+    stream::{self, Stream},
     tls,
 };
 
@@ -124,6 +126,30 @@ impl Client {
         let request: reqwest::Request = request.try_into().map_err(failure)?;
         let answer = self.http.execute(request).await.map_err(failure)?;
         read(answer, limit).await
+    }
+
+    /// As [`Client::send`]; the answer's body is read by whoever wants it.
+    pub async fn send_streaming(
+        &self,
+        request: http::Request<Bytes>,
+        limits: Limits,
+    ) -> Result<http::Response<Stream>, RequestError> {
+        let url = Url::parse(&request.uri().to_string()).map_err(|_| RequestError::Url)?;
+        self.guard.check(&url)?;
+        let deadline = tokio::time::Instant::now() + limits.timeout;
+        let mut request: reqwest::Request = request.try_into().map_err(failure)?;
+        *request.timeout_mut() = Some(limits.timeout);
+        let mut answer = self.http.execute(request).await.map_err(failure)?;
+        if answer.content_length().is_some_and(|length| length > limits.body as u64) {
+            return Err(RequestError::TooLong { limit: limits.body });
+        }
+        let mut response = http::Response::new(());
+        *response.status_mut() = answer.status();
+        *response.version_mut() = answer.version();
+        std::mem::swap(response.headers_mut(), answer.headers_mut());
+        // The client's own clock for silence runs as well.
+        let body = stream::within(answer.bytes_stream(), limits, limits.timeout, deadline);
+        Ok(response.map(|()| body))
     }
 }
 

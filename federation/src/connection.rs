@@ -37,6 +37,7 @@ use crate::{
     client::{ClientError, Options, RequestError},
     guard::{AddressGuard, Denied},
     resolver::GuardedResolver,
+    stream::{self, Stream},
     tls,
 };
 
@@ -134,9 +135,41 @@ impl Connections {
     pub(crate) async fn send(
         &self,
         authority: &ServerName,
-        mut request: http::Request<Bytes>,
+        request: http::Request<Bytes>,
         limits: Limits,
     ) -> Result<http::Response<Bytes>, Failure> {
+        let exchange = async {
+            let answer = self.open(authority, request).await?;
+            Ok(self.read(answer, limits.body).await?)
+        };
+        let ended = tokio::time::timeout(limits.timeout, exchange).await;
+        ended.unwrap_or(Err(RequestError::Timeout.into()))
+    }
+
+    /// As [`Connections::send`]; the answer's body is read by whoever wants it.
+    pub(crate) async fn send_streaming(
+        &self,
+        authority: &ServerName,
+        request: http::Request<Bytes>,
+        limits: Limits,
+    ) -> Result<http::Response<Stream>, Failure> {
+        let deadline = tokio::time::Instant::now() + limits.timeout;
+        let answer = tokio::time::timeout_at(deadline, self.open(authority, request)).await;
+        let answer = answer.unwrap_or(Err(RequestError::Timeout.into()))?;
+        let too_long = RequestError::TooLong { limit: limits.body };
+        if answer.body().size_hint().lower() > limits.body as u64 {
+            return Err(too_long.into());
+        }
+        let read_timeout = self.read_timeout;
+        Ok(answer
+            .map(|body| stream::within(body.into_data_stream(), limits, read_timeout, deadline)))
+    }
+
+    async fn open(
+        &self,
+        authority: &ServerName,
+        mut request: http::Request<Bytes>,
+    ) -> Result<http::Response<Incoming>, Failure> {
         if authority.port() == Some(443) {
             // The port of HTTPS would be left out.
             let host = HeaderValue::from_str(authority.as_str()).map_err(|_| RequestError::Url)?;
@@ -144,12 +177,7 @@ impl Connections {
         }
         let agent = HeaderValue::from_static(concat!("Kith/", env!("CARGO_PKG_VERSION")));
         request.headers_mut().insert(header::USER_AGENT, agent);
-        let exchange = async {
-            let answer = self.exchange(request.map(Full::new)).await?;
-            Ok(self.read(answer, limits.body).await?)
-        };
-        let ended = tokio::time::timeout(limits.timeout, exchange).await;
-        ended.unwrap_or(Err(RequestError::Timeout.into()))
+        self.exchange(request.map(Full::new)).await
     }
 
     /// A connection that was kept may end just when it is used again: what may be asked twice is.

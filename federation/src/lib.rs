@@ -17,6 +17,7 @@ pub mod remotes;
 mod resolver;
 pub mod sender;
 pub mod signing_key;
+pub mod stream;
 mod tls;
 pub mod verify;
 mod weak_keys;

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use http::StatusCode;
 use ruma::{
     OwnedServerName, ServerName,
@@ -22,11 +23,12 @@ use serde::Deserialize;
 pub use crate::connection::Limits;
 use crate::{
     client::{Client, ClientError, Options, RequestError},
-    connection::Connections,
+    connection::{Connections, Failure},
     discovery::Discovery,
     reachability::Reachability,
     resolver::GuardedResolver,
     signing_key::SigningKey,
+    stream::Stream,
 };
 
 /// How many redirects of a `.well-known` file are followed.
@@ -35,6 +37,8 @@ pub(crate) const REDIRECTS: usize = 5;
 const WELL_KNOWN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of a server's own words about an error is kept, in bytes.
 const LONGEST_MESSAGE: usize = 300;
+/// How much of an answer that says so is read, in bytes.
+const LONGEST_ERROR: usize = 64 * 1024;
 
 /// With which servers a team speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -184,6 +188,56 @@ impl Remotes {
     where
         R: OutgoingRequest<PathBuilder = SinglePath, Authentication: Scheme> + Send,
     {
+        let (authority, request, limits) = self.prepared(destination, request, limits).await?;
+        let begun = Instant::now();
+        let answer = self.0.network.connections.send(&authority, request, limits).await;
+        let answer = self.noted(destination, begun, answer)?;
+        if !answer.status().is_success() {
+            return Err(refused(&answer));
+        }
+        let (head, body) = answer.into_parts();
+        let answer = http::Response::from_parts(head, body.as_ref());
+        R::IncomingResponse::try_from_http_response(answer)
+            .map_err(|error| FederationError::Malformed(error.to_string()))
+    }
+
+    /// As [`Remotes::request_with`], for an answer that is too large to be held: whoever asks reads it.
+    pub async fn stream<R>(
+        &self,
+        destination: &ServerName,
+        request: R,
+        limits: Limits,
+    ) -> Result<http::Response<Stream>, FederationError>
+    where
+        R: OutgoingRequest<PathBuilder = SinglePath, Authentication: Scheme> + Send,
+    {
+        let (authority, request, limits) = self.prepared(destination, request, limits).await?;
+        let begun = Instant::now();
+        let answer = self.0.network.connections.send_streaming(&authority, request, limits).await;
+        let answer = self.noted(destination, begun, answer)?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let (head, mut body) = answer.into_parts();
+        let mut said = BytesMut::new();
+        while let Some(Ok(piece)) = body.next().await
+            && said.len() + piece.len() <= LONGEST_ERROR
+        {
+            said.extend_from_slice(&piece);
+        }
+        Err(refused(&http::Response::from_parts(head, said.freeze())))
+    }
+
+    /// The signed request, where it goes, and what is left of its time.
+    async fn prepared<R>(
+        &self,
+        destination: &ServerName,
+        request: R,
+        limits: Limits,
+    ) -> Result<(OwnedServerName, http::Request<Bytes>, Limits), FederationError>
+    where
+        R: OutgoingRequest<PathBuilder = SinglePath, Authentication: Scheme> + Send,
+    {
         let Inner { network, server_name, signing_key, .. } = &*self.0;
         if destination == server_name {
             return Err(FederationError::Ourselves);
@@ -197,34 +251,22 @@ impl Remotes {
         let begun = Instant::now();
         let authority = network.discovery.authority(destination).await;
         let timeout = limits.timeout.saturating_sub(begun.elapsed());
-        let limits = Limits { timeout, ..limits };
-        let request = {
-            let input = R::Authentication::input(server_name, destination, signing_key);
-            let base_url = format!("https://{authority}");
-            let request = request.try_into_http_request::<Vec<u8>>(&base_url, input, ());
-            request.map_err(|error| FederationError::Malformed(error.to_string()))?
-        };
-        let request = request.map(Bytes::from);
-        let answer = self.exchange(destination, &authority, request, limits).await?;
-        if !answer.status().is_success() {
-            return Err(refused(&answer));
-        }
-        let (head, body) = answer.into_parts();
-        let answer = http::Response::from_parts(head, body.as_ref());
-        R::IncomingResponse::try_from_http_response(answer)
-            .map_err(|error| FederationError::Malformed(error.to_string()))
+        let input = R::Authentication::input(server_name, destination, signing_key);
+        let base_url = format!("https://{authority}");
+        let request = request.try_into_http_request::<Vec<u8>>(&base_url, input, ());
+        let request = request.map_err(|error| FederationError::Malformed(error.to_string()))?;
+        Ok((authority, request.map(Bytes::from), Limits { timeout, ..limits }))
     }
 
-    async fn exchange(
+    /// Remembers whether the server could be reached.
+    fn noted<T>(
         &self,
         server: &ServerName,
-        authority: &ServerName,
-        request: http::Request<Bytes>,
-        limits: Limits,
-    ) -> Result<http::Response<Bytes>, FederationError> {
-        let Network { connections, reachability, .. } = &self.0.network;
-        let begun = Instant::now();
-        let failure = match connections.send(authority, request, limits).await {
+        begun: Instant,
+        answer: Result<T, Failure>,
+    ) -> Result<T, FederationError> {
+        let reachability = &self.0.network.reachability;
+        let failure = match answer {
             Ok(answer) => {
                 reachability.reached(server);
                 return Ok(answer);

@@ -8,7 +8,6 @@ use kith_federation::{
     key_ring::KeyRing,
     remotes::{Network, Remotes},
 };
-use kith_media_store::MediaStore;
 use kith_store::Store;
 use ruma::{OwnedServerName, UserId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,7 +25,7 @@ use crate::{
     invites::Invites,
     key_backup::KeyBackups,
     keys::Keys,
-    media::{Media, remote::RemoteMedia},
+    media::Media,
     openid::OpenId,
     outgoing,
     predecessor::RoomSettings,
@@ -118,17 +117,8 @@ impl App {
             Sessions::new(store.clone(), locks, keys.clone(), to_device.clone(), lifetime);
         let account_data = AccountData::new(store.clone());
         let openid = OpenId::new(team.clone());
-        let folder = team.config().data_dir.join("media").join(store.team().to_string());
-        let remote_media = RemoteMedia::open(
-            remotes.clone(),
-            client.clone(),
-            store.clone(),
-            MediaStore::folder(&folder.join("remote"))?,
-            team.config().limits.upload,
-            team.config().limits.remote_media,
-        )
-        .await?;
-        let media = Media::new(team.clone(), MediaStore::folder(&folder)?, remote_media);
+        let media =
+            Media::open(team.clone(), store.clone(), remotes.clone(), client.clone()).await?;
         let rooms =
             Rooms::open(team.clone(), store.clone(), remotes.clone(), key_ring.clone()).await?;
         let (serials, waiters) = (Serials::default(), Waiters::default());
@@ -242,6 +232,7 @@ impl App {
     /// Starts what runs beside the requests: it ends when the server stops.
     pub fn spawn_tasks(&self, tasks: &TaskTracker, stopping: &CancellationToken) {
         tasks.spawn(self.sync.clone().run(stopping.clone()));
+        tasks.spawn(self.media.clone().run(self.rooms.clone(), stopping.clone()));
         tasks.spawn(self.typing.clone().run(stopping.clone()));
         tasks.spawn(self.presence.clone().run(stopping.clone()));
         tasks.spawn(self.rooms.clone().complete_joins(stopping.clone()));

@@ -12,12 +12,14 @@ use url::Url;
 
 mod defaults;
 mod load;
+mod media;
 mod rate_limits;
 mod units;
 mod validate;
 
 pub use kith_store::engine::EngineKind;
 pub use load::ConfigError;
+pub use media::Media;
 pub use rate_limits::{RateLimit, RateLimits};
 pub use units::Secret;
 pub use validate::ROOM_VERSIONS;
@@ -51,6 +53,7 @@ pub struct Config {
     pub password_hash: PasswordHash,
     pub rate_limits: RateLimits,
     pub limits: Limits,
+    pub media: Media,
     pub outgoing: Outgoing,
     pub previews: Previews,
     pub federation: Federation,

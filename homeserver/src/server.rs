@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Router,
     extract::{ConnectInfo, Request, State},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header};
@@ -166,8 +166,9 @@ impl Server {
             .layer(CatchPanicLayer::custom(|_| {
                 ApiError::internal("a handler panicked").into_response()
             }))
-            .layer(from_fn_with_state(self.clone(), choose_team))
             .layer(cors())
+            .layer(from_fn(api::client::media::announce))
+            .layer(from_fn_with_state(self.clone(), choose_team))
             .layer(from_fn_with_state(self.0.metrics.clone(), api::metrics::measure))
     }
 }
@@ -259,14 +260,45 @@ fn cors() -> cors::CorsLayer {
     use http::Method;
     cors::CorsLayer::new()
         .allow_origin(cors::Any)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS])
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+        ])
         .allow_headers([
             header::ORIGIN,
             header::ACCEPT,
             header::CONTENT_TYPE,
             header::AUTHORIZATION,
+            header::RANGE,
+            header::IF_RANGE,
             http::HeaderName::from_static("x-requested-with"),
+            http::HeaderName::from_static("repr-digest"),
+            http::HeaderName::from_static("tus-resumable"),
+            http::HeaderName::from_static("upload-checksum"),
+            http::HeaderName::from_static("upload-complete"),
+            http::HeaderName::from_static("upload-defer-length"),
+            http::HeaderName::from_static("upload-length"),
+            http::HeaderName::from_static("upload-metadata"),
+            http::HeaderName::from_static("upload-offset"),
         ])
-        .expose_headers([http::HeaderName::from_static("retry-after")])
+        .expose_headers([
+            header::ACCEPT_RANGES,
+            header::CONTENT_RANGE,
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            http::HeaderName::from_static("matrix-content-uri"),
+            http::HeaderName::from_static("tus-resumable"),
+            http::HeaderName::from_static("upload-complete"),
+            http::HeaderName::from_static("upload-expires"),
+            http::HeaderName::from_static("upload-length"),
+            http::HeaderName::from_static("upload-limit"),
+            http::HeaderName::from_static("upload-offset"),
+        ])
         .max_age(std::time::Duration::from_secs(86_400))
 }

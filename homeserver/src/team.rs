@@ -38,7 +38,7 @@ pub enum TeamError {
     #[error(transparent)]
     Store(#[from] kith_store::Error),
     #[error(transparent)]
-    Media(#[from] kith_media_store::Error),
+    Media(#[from] kith_media_store::chunks::Error),
 }
 
 impl Team {

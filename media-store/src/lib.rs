@@ -1,8 +1,15 @@
-//! Where do uploaded files lie? See README.md for what is here and what never is.
+//! Where do files lie, and how do they get there and back?
 //!
-//! A file is two objects: its bytes under `ab/abcd…`, and `ab/abcd….json`, its [`Metadata`], which
-//! is written last: a file without it does not exist.
+//! - [`chunks`]: pieces of files by content, encrypted, on one or two datastores.
+//! - [`record`]: what is known of a file. [`upload`]: how its bytes come, in one request or in many.
+//!   [`download`]: how they go. [`quota`]: how many there may be.
+//! - [`references`]: who names a file. [`retention`]: when files go. [`moderation`]: what nobody gets to
+//!   see. [`manifest`]: what the datastore itself is told of the files in it.
+//!
+//! One store is one team's. See README.md for what is here and what never is.
 
+mod agenda;
+mod append;
 pub mod backend;
 pub mod chunker;
 pub mod chunks;
@@ -10,214 +17,128 @@ pub mod collector;
 pub mod config;
 mod crypto;
 pub mod decoder;
+pub mod download;
+mod error;
 mod flight;
 mod format;
 pub mod fsck;
+mod hash;
 pub mod id;
 pub mod journal;
 mod keys;
 mod layout;
+mod live;
+pub mod manifest;
 mod mirror;
+pub mod moderation;
 pub mod moving;
+pub mod old;
 mod pack;
 pub mod picture;
+pub mod policy;
+pub mod quota;
+pub mod record;
+pub mod references;
+pub mod retention;
 pub mod rotation;
 pub mod scrub;
 pub mod sniff;
+pub mod upload;
 mod verify;
 
-use std::{
-    fs::File,
-    io,
-    path::{Path, PathBuf},
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use kith_store::{Store, tables::MediaRow};
+use parking_lot::Mutex;
+use ruma::OwnedServerName;
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    chunks::Chunks,
+    live::Live,
+    quota::{Counters, Owner},
 };
+pub use self::{
+    download::Download,
+    error::Error,
+    id::Mxc,
+    policy::{Policy, Quota},
+    upload::{Append, Appended, Digests, Meta, Reservation},
+};
+pub use kith_store::tables::{BlockedRow, MediaRow as Row, MediaState as State, UsageRow as Usage};
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
-use opendal::{ErrorKind, Operator, services};
-use serde::{Deserialize, Serialize};
+/// How many chunks are written at once by all uploads together: each is in memory twice meanwhile.
+const PUTS: usize = 24;
 
-/// Under the root; holds what is being written.
-const UNFINISHED: &str = "unfinished";
-
-/// What somebody said about a file when they uploaded it; none of it is to be believed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Metadata {
-    pub content_type: Option<String>,
-    pub filename: Option<String>,
-    /// Bytes. Counted by us.
-    pub size: u64,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Ids are 1 to 255 of `A-Z a-z 0-9 _ -`, so that none can name another path.
-    #[error("not a media id")]
-    InvalidId,
-    #[error("there is a file with this id already")]
-    Exists,
-    #[error("the file is larger than {limit} bytes")]
-    TooLarge { limit: u64 },
-    /// The sender went away or sent nonsense; nothing was kept.
-    #[error("the upload broke off: {0}")]
-    BrokenOff(String),
-    #[error("media storage: {0}")]
-    Storage(#[from] opendal::Error),
-    #[error("media storage: {0}")]
-    Io(#[from] io::Error),
-    #[error("damaged metadata: {0}")]
-    Damaged(#[from] serde_json::Error),
-}
-
-/// Files by id. Cheap to clone.
+/// One team's files. Cheap to clone.
 #[derive(Clone)]
-pub struct MediaStore {
-    operator: Operator,
-    /// The folder, if it is one: its entries are made durable as well.
-    folder: Option<PathBuf>,
+pub struct MediaStore(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    /// The team's own: files of other names are other servers'.
+    pub(crate) server: OwnedServerName,
+    pub(crate) chunks: Chunks,
+    pub(crate) store: Store,
+    pub(crate) policy: Policy,
+    pub(crate) counters: Counters,
+    pub(crate) live: Arc<Live>,
+    /// Files of other servers that were asked for since their rows were written, and when.
+    pub(crate) recent: Mutex<HashMap<Mxc, u64>>,
+    pub(crate) puts: Semaphore,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
 }
 
 impl MediaStore {
-    /// Files in this folder, which is created if it is not there. Two stores never share one:
-    /// unfinished files of the last run are removed.
-    pub fn folder(folder: &Path) -> Result<Self, Error> {
-        let unfinished = folder.join(UNFINISHED);
-        if unfinished.exists() {
-            std::fs::remove_dir_all(&unfinished)?;
-        }
-        std::fs::create_dir_all(&unfinished)?;
-        let text = |path: &Path| {
-            let path = path.canonicalize()?;
-            path.into_os_string().into_string().map_err(|path| {
-                io::Error::new(io::ErrorKind::InvalidInput, format!("{path:?} is not UTF-8"))
-            })
-        };
-        let service =
-            services::Fs::default().root(&text(folder)?).atomic_write_dir(&text(&unfinished)?);
-        let operator = Operator::new(service)?;
-        Ok(Self { operator, folder: Some(folder.to_owned()) })
+    pub fn new(server: OwnedServerName, chunks: Chunks, store: Store, policy: Policy) -> Self {
+        Self(Arc::new(Inner {
+            server,
+            counters: Counters::new(store.clone()),
+            chunks,
+            store,
+            policy,
+            live: Arc::default(),
+            recent: Mutex::default(),
+            puts: Semaphore::new(PUTS),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        }))
     }
 
-    /// Forgets everything with its last clone; for tests.
-    pub fn memory() -> Result<Self, Error> {
-        let operator = Operator::new(services::Memory::default())?;
-        Ok(Self { operator, folder: None })
+    pub fn chunks(&self) -> &Chunks {
+        &self.0.chunks
     }
 
-    /// Keeps the bytes of `content` and answers how many they are. The file appears at once, whole
-    /// and durable, or not at all.
-    pub async fn put<E: std::fmt::Display>(
-        &self,
-        id: &str,
-        content_type: Option<String>,
-        filename: Option<String>,
-        limit: u64,
-        content: impl Stream<Item = Result<Bytes, E>>,
-    ) -> Result<u64, Error> {
-        let path = path(id)?;
-        let metadata_path = metadata_path(&path);
-        if self.operator.exists(&metadata_path).await? {
-            return Err(Error::Exists);
-        }
-        let size = self.write(&path, limit, content).await?;
-        let metadata = Metadata { content_type, filename, size };
-        self.operator.write(&metadata_path, serde_json::to_vec(&metadata)?).await?;
-        self.sync_folders(&path).await?;
-        Ok(size)
+    pub fn policy(&self) -> &Policy {
+        &self.0.policy
     }
 
-    /// The file's metadata and its bytes, in pieces; `None` if there is no such file.
-    pub async fn get(
-        &self,
-        id: &str,
-    ) -> Result<
-        Option<(Metadata, impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<>)>,
-        Error,
-    > {
-        let path = path(id)?;
-        let metadata = match self.operator.read(&metadata_path(&path)).await {
-            Ok(metadata) => metadata.to_bytes(),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let metadata: Metadata = serde_json::from_slice(&metadata)?;
-        let content = self.operator.reader(&path).await?.into_bytes_stream(..metadata.size).await?;
-        Ok(Some((metadata, content)))
+    pub fn is_own(&self, mxc: &Mxc) -> bool {
+        mxc.server == self.0.server
     }
 
-    /// Removes a file, if it is there. Whoever reads it now may read it to the end.
-    pub async fn delete(&self, id: &str) -> Result<(), Error> {
-        let path = path(id)?;
-        // Without its metadata it does not exist.
-        self.operator.delete(&metadata_path(&path)).await?;
-        self.operator.delete(&path).await?;
-        Ok(())
-    }
-
-    async fn write<E: std::fmt::Display>(
-        &self,
-        path: &str,
-        limit: u64,
-        content: impl Stream<Item = Result<Bytes, E>>,
-    ) -> Result<u64, Error> {
-        let mut writer = self.operator.writer(path).await?;
-        let mut content = std::pin::pin!(content);
-        let mut size = 0;
-        let mut failure = None;
-        while let Some(piece) = content.next().await {
-            let written = match piece {
-                Ok(piece) => {
-                    size += piece.len() as u64;
-                    if size > limit {
-                        Err(Error::TooLarge { limit })
-                    } else {
-                        writer.write(piece).await.map_err(Error::from)
-                    }
-                }
-                Err(error) => Err(Error::BrokenOff(error.to_string())),
-            };
-            if let Err(error) = written {
-                failure = Some(error);
-                break;
-            }
-        }
-        if let Some(failure) = failure {
-            if let Err(error) = writer.abort().await {
-                tracing::warn!(%error, "an unfinished file stays until the next start");
-            }
-            return Err(failure);
-        }
-        writer.close().await?;
-        Ok(size)
-    }
-
-    /// A renamed file survives a power cut only when its folder is flushed as well.
-    async fn sync_folders(&self, path: &str) -> Result<(), Error> {
-        let Some(folder) = self.folder.clone() else {
-            return Ok(());
-        };
-        let inner = folder.join(path).parent().map(Path::to_owned);
-        let sync = move || {
-            for folder in inner.iter().chain([&folder]) {
-                File::open(folder)?.sync_all()?;
-            }
-            Ok::<_, io::Error>(())
-        };
-        let synced = tokio::task::spawn_blocking(sync).await;
-        synced.map_err(|error| Error::Io(io::Error::other(error)))??;
-        Ok(())
+    /// Waits so long for the uploads that are on their way, and then ends them; what has come of them is
+    /// durable when this answers.
+    pub async fn close(&self, patience: Duration) {
+        self.0.tasks.close();
+        let _ = tokio::time::timeout(patience, self.0.tasks.wait()).await;
+        self.0.stopping.cancel();
+        self.0.tasks.wait().await;
     }
 }
 
-/// Folders by the first two characters keep each folder small.
-fn path(id: &str) -> Result<String, Error> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if id.is_empty() || id.len() > 255 || !id.chars().all(allowed) {
-        return Err(Error::InvalidId);
+impl Inner {
+    /// Milliseconds since the epoch.
+    pub(crate) fn now(&self) -> u64 {
+        (self.policy.clock)()
     }
-    Ok(format!("{}/{id}", &id[..id.len().min(2)]))
-}
 
-fn metadata_path(path: &str) -> String {
-    format!("{path}.json")
+    pub(crate) fn is_remote(&self, mxc: &Mxc) -> bool {
+        mxc.server != self.server
+    }
+
+    pub(crate) fn owner<'a>(&self, mxc: &Mxc, row: &'a MediaRow) -> Owner<'a> {
+        if self.is_remote(mxc) { Owner::Remote } else { Owner::Local(row.uploader.as_deref()) }
+    }
 }

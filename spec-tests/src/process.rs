@@ -50,6 +50,11 @@ impl KithProcess {
         panic!("kith ended: {:?}", child.wait().await);
     }
 
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it was not waited for")
+    }
+
     /// SIGKILL: it can do nothing about it.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it was running");

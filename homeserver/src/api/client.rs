@@ -87,8 +87,6 @@ pub fn router(router: Router) -> Router {
         .endpoint(discovery::discover_support)
         .endpoint(discovery::get_capabilities)
         .endpoint(discovery::get_supported_versions)
-        .endpoint(media::get_authenticated_media_config)
-        .endpoint(media::get_media_config)
         .endpoint(filter::create_filter)
         .endpoint(filter::get_filter)
         .endpoint(keys::claim_keys)

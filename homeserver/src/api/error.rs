@@ -22,7 +22,7 @@ use crate::{
     invites::InviteError,
     key_backup::BackupError,
     keys::{KeyError, OneTimeKeyError, SignatureError},
-    media::remote::RemoteMediaError,
+    media::{MediaError, remote::RemoteMediaError},
     push::{pushers::PusherError, rules::PushRuleError},
     rate_limit::LimitExceeded,
     reports::ReportError,
@@ -446,14 +446,16 @@ impl From<RemoteMediaError> for ApiError {
     fn from(error: RemoteMediaError) -> Self {
         match error {
             RemoteMediaError::Federation { error, .. } => error.into(),
-            RemoteMediaError::Elsewhere { .. } | RemoteMediaError::Nowhere(_) => {
+            RemoteMediaError::Elsewhere { .. }
+            | RemoteMediaError::Nowhere(_)
+            | RemoteMediaError::CutOff(_)
+            | RemoteMediaError::Malformed { .. } => {
                 Self::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", error.to_string())
             }
             RemoteMediaError::TooLarge(_) => {
                 Self::new(StatusCode::BAD_GATEWAY, "M_TOO_LARGE", error.to_string())
             }
             RemoteMediaError::Media(error) => error.into(),
-            RemoteMediaError::Store(error) => error.into(),
         }
     }
 }
@@ -490,10 +492,39 @@ impl From<DraftError> for ApiError {
 
 impl From<kith_media_store::Error> for ApiError {
     fn from(error: kith_media_store::Error) -> Self {
+        use kith_media_store::{Error, chunks};
+        let text = error.to_string();
         match error {
-            kith_media_store::Error::TooLarge { .. } => Self::too_large(),
-            kith_media_store::Error::BrokenOff(_) => Self::not_json(error.to_string()),
-            other => Self::internal(other),
+            Error::NotFound => Self::not_found(text),
+            Error::NotYours | Error::Quota(_) | Error::Blocked => Self::forbidden(text),
+            Error::Exists => Self::new(StatusCode::CONFLICT, "M_CANNOT_OVERWRITE_MEDIA", text),
+            Error::NotYetUploaded => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "M_NOT_YET_UPLOADED", text)
+            }
+            Error::TooLarge { .. } => Self::too_large(),
+            Error::WrongOffset { .. } | Error::Superseded => {
+                Self::new(StatusCode::CONFLICT, "M_UNKNOWN", text)
+            }
+            Error::WrongLength { .. } | Error::WrongDigest => Self::invalid_param(text),
+            Error::BrokenOff(_) => Self::not_json(text),
+            // Whenever one of them is uploaded to or expires: nobody knows.
+            Error::TooManyPending { .. } => Self::limit_exceeded(60_000),
+            Error::Closed | Error::Chunks(chunks::Error::Closed) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN", text)
+            }
+            Error::Chunks(chunks::Error::Full) => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "M_UNKNOWN", text)
+            }
+            Error::Chunks(_) | Error::Store(_) | Error::Damaged(_) => Self::internal(text),
+        }
+    }
+}
+
+impl From<MediaError> for ApiError {
+    fn from(error: MediaError) -> Self {
+        match error {
+            MediaError::Store(error) => error.into(),
+            MediaError::Remote(error) => error.into(),
         }
     }
 }

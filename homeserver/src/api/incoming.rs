@@ -10,7 +10,7 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use bytes::BufMut;
-use http::{HeaderValue, request::Parts};
+use http::{HeaderValue, Method, request::Parts};
 use ruma::{
     OwnedServerName,
     api::{
@@ -80,7 +80,12 @@ impl<S: Sync> FromRequestParts<S> for Authenticated {
         *request.headers_mut() = parts.headers.clone();
         let token =
             AccessToken::extract_authentication(&request).map_err(|_| ApiError::missing_token())?;
-        let call = Call { method: parts.method.clone(), path: parts.uri.path(), address };
+        // Whoever may read may ask what there is to be read.
+        let method = match parts.method.clone() {
+            Method::HEAD => Method::GET,
+            method => method,
+        };
+        let call = Call { method, path: parts.uri.path(), address };
         Ok(Self(by_token(&app, call, &token).await?))
     }
 }

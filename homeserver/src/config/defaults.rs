@@ -11,9 +11,9 @@ use ruma::{RoomVersionId, owned_server_name};
 use url::Url;
 
 use super::{
-    Acme, Cache, Config, EngineKind, Federation, Limits, Listener, Log, Metrics, OpenRegistration,
-    Outgoing, PasswordHash, Presence, Previews, RateLimits, Registration, Serves, Sessions,
-    Storage, Support,
+    Acme, Cache, Config, EngineKind, Federation, Limits, Listener, Log, Media, Metrics,
+    OpenRegistration, Outgoing, PasswordHash, Presence, Previews, RateLimits, Registration, Serves,
+    Sessions, Storage, Support,
 };
 
 const KIB: u64 = 1024;
@@ -75,6 +75,7 @@ impl Default for Config {
             password_hash: PasswordHash::default(),
             rate_limits: RateLimits::default(),
             limits: Limits::default(),
+            media: Media::default(),
             outgoing: Outgoing::default(),
             previews: Previews::default(),
             federation: Federation::default(),

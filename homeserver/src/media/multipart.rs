@@ -1,74 +1,81 @@
 //! How does another server send a file? In two parts, of which the second is the file or says where it is.
 //!
-//! Read by ourselves: a malformed answer of another server is an error and nothing worse.
-//! [Spec](https://spec.matrix.org/latest/server-server-api/#content-repository)
+//! Read by ourselves as it comes: a file is never held whole, and a malformed answer of another server is
+//! an error and nothing worse. [Spec](https://spec.matrix.org/latest/server-server-api/#content-repository)
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use ruma::{
-    api::{
-        IncomingResponse, Metadata, OutgoingRequest,
-        error::{DeserializationError, Error, IntoHttpError},
-        federation::authenticated_media::{get_content, get_content_thumbnail},
-    },
-    http_headers::ContentDisposition,
-};
-use serde::de::Error as _;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream, stream::BoxStream};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use kith_federation::{client::RequestError, stream::Stream};
+use ruma::http_headers::ContentDisposition;
 
-/// The request `R`, whose answer is a [`Sent`].
-#[derive(Debug, Clone)]
-pub(super) struct Asking<R>(pub(super) R);
+/// How much may come before the file, in bytes.
+const ENVELOPE: usize = 64 * 1024;
+/// How many headers a part may have.
+const HEADERS: usize = 32;
 
-/// What a server sent.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error)]
+pub enum MultipartError {
+    #[error("no file in two parts")]
+    Malformed,
+    #[error("the file ends before its boundary")]
+    CutOff,
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
+
+/// What a server sends.
 pub(super) enum Sent {
-    File {
-        content_type: Option<String>,
-        filename: Option<String>,
-        content: Vec<u8>,
-    },
+    File(File),
     /// It is at this URL.
     Elsewhere(String),
 }
 
-macro_rules! asking {
-    ($request:ty) => {
-        impl Metadata for Asking<$request> {
-            const METHOD: Method = <$request as Metadata>::METHOD;
-            const RATE_LIMITED: bool = <$request as Metadata>::RATE_LIMITED;
-            type Authentication = <$request as Metadata>::Authentication;
-            type PathBuilder = <$request as Metadata>::PathBuilder;
-            const PATH_BUILDER: Self::PathBuilder = <$request as Metadata>::PATH_BUILDER;
-        }
-
-        impl OutgoingRequest for Asking<$request> {
-            type Body = <$request as OutgoingRequest>::Body;
-            type EndpointError = Error;
-            type IncomingResponse = Sent;
-
-            fn try_into_http_request_inner(
-                self,
-                base_url: &str,
-                input: (),
-            ) -> Result<http::Request<Self::Body>, IntoHttpError> {
-                self.0.try_into_http_request_inner(base_url, input)
-            }
-        }
-    };
+pub(super) struct File {
+    pub(super) content_type: Option<String>,
+    pub(super) filename: Option<String>,
+    pub(super) content: BoxStream<'static, Result<Bytes, MultipartError>>,
 }
-asking!(get_content::v1::Request);
-asking!(get_content_thumbnail::v1::Request);
 
-impl IncomingResponse for Sent {
-    type EndpointError = Error;
-
-    fn try_from_http_response_inner(
-        response: http::Response<&[u8]>,
-    ) -> Result<Self, DeserializationError> {
-        let content_type = response.headers().get(header::CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let sent = boundary(content_type).and_then(|boundary| read(response.body(), &boundary));
-        sent.ok_or_else(|| serde_json::Error::custom("no file in two parts").into())
+/// Reads up to where the file begins.
+pub(super) async fn read(answer: http::Response<Stream>) -> Result<Sent, MultipartError> {
+    let content_type = answer.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let boundary = boundary(content_type).ok_or(MultipartError::Malformed)?;
+    let separator = format!("\r\n--{boundary}").into_bytes();
+    let mut body = answer.into_body();
+    // Without anything before it the first boundary need not begin a new line: now it does.
+    let mut begun = BytesMut::from("\r\n");
+    let headers = loop {
+        if let Some((headers, content)) = opening(&begun, &separator)? {
+            let _ = begun.split_to(content);
+            break headers;
+        }
+        let piece = body.next().await.ok_or(MultipartError::Malformed)??;
+        if begun.len() + piece.len() > ENVELOPE + separator.len() {
+            // What is too much may be the file's: only so much of it is looked at.
+            let room = (ENVELOPE + separator.len()).saturating_sub(begun.len()).min(piece.len());
+            begun.extend_from_slice(&piece[..room]);
+            let opened = opening(&begun, &separator)?.ok_or(MultipartError::Malformed)?;
+            let _ = begun.split_to(opened.1);
+            begun.extend_from_slice(&piece[room..]);
+            break opened.0;
+        }
+        begun.extend_from_slice(&piece);
+    };
+    let text =
+        |name: HeaderName| -> Option<String> { Some(headers.get(name)?.to_str().ok()?.to_owned()) };
+    if let Some(location) = text(header::LOCATION) {
+        return Ok(Sent::Elsewhere(location));
     }
+    let disposition = headers.get(header::CONTENT_DISPOSITION);
+    let disposition =
+        disposition.and_then(|value| ContentDisposition::try_from(value.as_bytes()).ok());
+    Ok(Sent::File(File {
+        content_type: text(header::CONTENT_TYPE),
+        filename: disposition.and_then(|disposition| disposition.filename),
+        content: content(begun, body, separator),
+    }))
 }
 
 /// The boundary in `multipart/mixed; boundary=abc`.
@@ -85,123 +92,165 @@ fn boundary(content_type: &str) -> Option<String> {
     (1..=70).contains(&boundary.len()).then(|| boundary.to_owned())
 }
 
-/// The second part; what is in the first has no meaning yet.
-fn read(body: &[u8], boundary: &str) -> Option<Sent> {
-    let separator = format!("\r\n--{boundary}");
-    let separator = separator.as_bytes();
-    // Without anything before it the first boundary need not begin a new line.
-    let first = match body.strip_prefix(&separator[2..]) {
-        Some(rest) => rest,
-        None => split(body, separator)?.1,
-    };
-    let (_, second) = split(first, separator)?;
-    let (second, _) = split(second, separator)?;
-    let (headers, content) = head(second)?;
-    let text =
-        |name: HeaderName| -> Option<String> { Some(headers.get(name)?.to_str().ok()?.to_owned()) };
-    if let Some(location) = text(header::LOCATION) {
-        return Some(Sent::Elsewhere(location));
+/// The headers of the second part, and where its content begins; `None` if that has not come yet. What is
+/// in the first part has no meaning yet.
+fn opening(bytes: &[u8], separator: &[u8]) -> Result<Option<(HeaderMap, usize)>, MultipartError> {
+    let Some(first) = find(bytes, separator, 0) else { return Ok(None) };
+    let Some(second) = find(bytes, separator, first + separator.len()) else { return Ok(None) };
+    let mut headers = HeaderMap::new();
+    // What is left of the boundary's line comes first.
+    let mut at = second + separator.len();
+    for n in 0..=HEADERS {
+        let Some(length) = bytes[at..].iter().position(|byte| *byte == b'\n') else {
+            return Ok(None);
+        };
+        let line = &bytes[at..at + length];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        at += length + 1;
+        match (n, line) {
+            (0, b"--") => return Err(MultipartError::Malformed),
+            (0, _) => {}
+            (_, b"") => return Ok(Some((headers, at))),
+            (_, line) => {
+                let (name, value) = header(line).ok_or(MultipartError::Malformed)?;
+                headers.append(name, value);
+            }
+        }
     }
-    let disposition = headers.get(header::CONTENT_DISPOSITION);
-    let disposition =
-        disposition.and_then(|value| ContentDisposition::try_from(value.as_bytes()).ok());
-    Some(Sent::File {
-        content_type: text(header::CONTENT_TYPE),
-        filename: disposition.and_then(|disposition| disposition.filename),
-        content: content.to_vec(),
-    })
+    Err(MultipartError::Malformed)
 }
 
-fn split<'a>(bytes: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    // The last byte of the boundary's first two lets most of a file be passed over quickly.
-    let mut from = 0;
-    while let Some(found) = bytes[from..].iter().position(|byte| *byte == at[0]) {
+fn header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+    let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
+    Some((name, value))
+}
+
+/// Everything up to the next boundary.
+fn content(
+    begun: BytesMut,
+    body: Stream,
+    separator: Vec<u8>,
+) -> BoxStream<'static, Result<Bytes, MultipartError>> {
+    let state = Some((begun, body));
+    let pieces = stream::unfold(state, move |state| {
+        let separator = separator.clone();
+        async move {
+            let (mut buffer, mut body) = state?;
+            loop {
+                if let Some(end) = find(&buffer, &separator, 0) {
+                    buffer.truncate(end);
+                    return (end > 0).then(|| (Ok(buffer.freeze()), None));
+                }
+                // The beginning of a boundary may be what came last.
+                let certain = buffer.len().saturating_sub(separator.len() - 1);
+                if certain > 0 {
+                    let piece = buffer.split_to(certain).freeze();
+                    return Some((Ok(piece), Some((buffer, body))));
+                }
+                match body.next().await {
+                    Some(Ok(piece)) => buffer.extend_from_slice(&piece),
+                    Some(Err(error)) => return Some((Err(error.into()), None)),
+                    None => return Some((Err(MultipartError::CutOff), None)),
+                }
+            }
+        }
+    });
+    pieces.boxed()
+}
+
+/// Where `wanted` is, from there on.
+fn find(bytes: &[u8], wanted: &[u8], mut from: usize) -> Option<usize> {
+    while let Some(found) = bytes.get(from..)?.iter().position(|byte| *byte == wanted[0]) {
         let start = from + found;
-        if bytes[start..].starts_with(at) {
-            return Some((&bytes[..start], &bytes[start + at.len()..]));
+        if bytes[start..].starts_with(wanted) {
+            return Some(start);
         }
         from = start + 1;
     }
     None
 }
 
-/// The headers of a part, and what follows them.
-fn head(part: &[u8]) -> Option<(HeaderMap, &[u8])> {
-    /// How many headers a part may have.
-    const HEADERS: usize = 32;
-    let mut headers = HeaderMap::new();
-    // What is left of the boundary's line.
-    let mut rest = line(part)?.1;
-    for _ in 0..HEADERS {
-        let (header, after) = line(rest)?;
-        rest = after;
-        if header.is_empty() {
-            return Some((headers, rest));
-        }
-        let colon = header.iter().position(|byte| *byte == b':')?;
-        let name = HeaderName::from_bytes(&header[..colon]).ok()?;
-        let value = HeaderValue::from_bytes(header[colon + 1..].trim_ascii()).ok()?;
-        headers.append(name, value);
-    }
-    None
-}
-
-/// A line without its end, and what follows it.
-fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().position(|byte| *byte == b'\n')?;
-    let line = &bytes[..end];
-    Some((line.strip_suffix(b"\r").unwrap_or(line), &bytes[end + 1..]))
-}
-
 #[cfg(test)]
 mod tests {
+    use futures_util::TryStreamExt;
+
     use super::*;
 
-    fn sent(body: &str) -> Option<Sent> {
-        read(body.as_bytes(), "b")
-    }
+    /// Type, name and content; or the place.
+    type Seen = Result<(Option<String>, Option<String>, String), String>;
 
-    fn file(content_type: Option<&str>, filename: Option<&str>, content: &str) -> Sent {
-        Sent::File {
-            content_type: content_type.map(str::to_owned),
-            filename: filename.map(str::to_owned),
-            content: content.as_bytes().to_vec(),
+    async fn sent_in(body: &str, length: usize) -> Option<Seen> {
+        let pieces: Vec<_> =
+            body.as_bytes().chunks(length).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let mut answer = http::Response::new(stream::iter(pieces).boxed());
+        let mixed = HeaderValue::from_static("multipart/mixed; boundary=b");
+        answer.headers_mut().insert(header::CONTENT_TYPE, mixed);
+        match read(answer).await.ok()? {
+            Sent::Elsewhere(url) => Some(Err(url)),
+            Sent::File(file) => {
+                let content: Vec<Bytes> = file.content.try_collect().await.ok()?;
+                let content = String::from_utf8(content.concat()).expect("text");
+                Some(Ok((file.content_type, file.filename, content)))
+            }
         }
     }
 
-    #[test]
-    fn the_second_part_is_the_file() {
+    /// However the body is cut in pieces.
+    async fn sent(body: &str) -> Option<Seen> {
+        let whole = sent_in(body, body.len().max(1)).await;
+        for length in [1, 2, 3, 5, 7, 11] {
+            assert_eq!(sent_in(body, length).await, whole, "{body:?} in pieces of {length}");
+        }
+        whole
+    }
+
+    fn file(content_type: Option<&str>, filename: Option<&str>, content: &str) -> Option<Seen> {
+        let text = |text: &str| text.to_owned();
+        Some(Ok((content_type.map(text), filename.map(text), content.to_owned())))
+    }
+
+    #[tokio::test]
+    async fn the_second_part_is_the_file() {
         let body = "\r\n--b\r\nContent-Type: application/json\r\n\r\n{}\r\n--b\r\n\
             content-type: text/plain\r\ncontent-disposition: inline; filename=a.txt\r\n\r\n\
-            some\r\ntext\r\n--b--";
-        let expected = file(Some("text/plain"), Some("a.txt"), "some\r\ntext");
-        assert_eq!(sent(body), Some(expected));
-        assert_eq!(sent("--b\r\n\r\n{}\r\n--b\r\n\r\nx\r\n--b"), Some(file(None, None, "x")));
-        assert_eq!(sent("--b\n\n{}\r\n--b\n\n\r\n--b--\r\n"), Some(file(None, None, "")));
+            some\r\n-\r\n--text\r\n--b--";
+        let expected = file(Some("text/plain"), Some("a.txt"), "some\r\n-\r\n--text");
+        assert_eq!(sent(body).await, expected);
+        assert_eq!(sent("--b\r\n\r\n{}\r\n--b\r\n\r\nx\r\n--b").await, file(None, None, "x"));
+        assert_eq!(sent("--b\n\n{}\r\n--b\n\n\r\n--b--\r\n").await, file(None, None, ""));
+        let long = "x".repeat(3 * ENVELOPE);
+        let body = format!("--b\r\n\r\n{{}}\r\n--b\r\n\r\n{long}\r\n--b--");
+        assert_eq!(sent(&body).await, file(None, None, &long));
     }
 
-    #[test]
-    fn the_second_part_may_say_where_the_file_is() {
+    #[tokio::test]
+    async fn the_second_part_may_say_where_the_file_is() {
         let body = "--b\r\n\r\n{}\r\n--b\r\nLocation: https://a.example/b\r\n\r\n\r\n--b--";
-        assert_eq!(sent(body), Some(Sent::Elsewhere("https://a.example/b".to_owned())));
+        assert_eq!(sent(body).await, Some(Err("https://a.example/b".to_owned())));
     }
 
-    #[test]
-    fn what_is_malformed_is_nothing() {
+    #[tokio::test]
+    async fn what_is_malformed_is_nothing() {
+        let long = format!("--b\r\n\r\n{}\r\n--b\r\n\r\nx\r\n--b", "x".repeat(ENVELOPE));
         for body in [
             "",
             "--b",
             "--b\r\n--b\r\n--b",
             "--b\r\n--b\r\n--b\r\n--b",
             "--b\r\n\r\n{}\r\n--b--",
+            "--b\r\n\r\n{}\r\n--b--\r\n\r\nx\r\n--b",
             "--b\r\n\r\n{}\r\n--b\r\n\r\ncut",
             "--b\r\n\r\n{}\r\n--b\r\nno header\r\n\r\nx\r\n--b--",
             "--b\r\n\r\n{}\r\n--b\r\nbad name: 1\r\n\r\nx\r\n--b--",
+            &long,
         ] {
-            assert_eq!(sent(body), None, "{body:?}");
+            assert_eq!(sent(body).await, None, "{body:?}");
         }
         let many = "a: b\r\n".repeat(40);
-        assert_eq!(sent(&format!("--b\r\n\r\n{{}}\r\n--b\r\n{many}\r\nx\r\n--b--")), None);
+        let body = format!("--b\r\n\r\n{{}}\r\n--b\r\n{many}\r\nx\r\n--b--");
+        assert_eq!(sent(&body).await, None);
     }
 
     #[test]

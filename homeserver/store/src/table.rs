@@ -109,6 +109,7 @@ key_value!(
     String,
     [u8; 32],
     (u32, u32),
+    ([u8; 32], u32),
     ruma::OwnedEventId,
     ruma::OwnedRoomId,
     ruma::OwnedUserId,

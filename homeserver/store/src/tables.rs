@@ -3,7 +3,7 @@
 //!
 //! `0x01–0x0f` the database and its log, `0x20–0x3f` rooms, `0x40–0x5f` users and devices,
 //! `0x60–0x6f` account data, receipts and filters, `0x70–0x77` pushers, `0x80–0x9f` other
-//! servers, `0xa0–0xaf` media.
+//! servers, `0xa0–0xbf` files.
 
 mod accounts;
 mod push;
@@ -114,6 +114,15 @@ pub const ALL: &[&dyn AnyTable] = &[
     &CHUNKS_BY_CHECK,
     &PACKS,
     &CHUNK_STORE,
+    &MEDIA,
+    &MANIFEST,
+    &MEDIA_BY,
+    &MEDIA_USAGE,
+    &MEDIA_REFS,
+    &MEDIA_REFERENCED,
+    &MEDIA_AGENDA,
+    &MEDIA_BLOCKED,
+    &MEDIA_CURSOR,
     // outbound.rs
     &OUTBOUND_CURSOR,
     &DESTINATIONS,

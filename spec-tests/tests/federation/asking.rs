@@ -141,21 +141,21 @@ async fn a_remote_file_is_fetched_once_and_kept() {
 }
 
 #[tokio::test]
-async fn a_remote_thumbnail_is_asked_for_in_its_size() {
+async fn a_remote_thumbnail_is_of_the_file_that_is_fetched_once() {
     let (_server, alice, remote) = scene().await;
-    remote.answer("GET", "v1/media/thumbnail/{}", |asked| {
-        let parameter = |name: &str| asked.parameter(name).unwrap_or("-").to_owned();
-        let size = [parameter("width"), parameter("height"), parameter("method")].join("x");
-        multipart("content-type: image/png\r\n", size.as_bytes())
+    remote.answer("GET", "v1/media/download/{}", |_| {
+        multipart("content-type: image/png\r\n", b"no real image")
     });
     let thumbnail = async |query: &str| {
         let path = path!("v1/media/thumbnail/{}/abc", remote.name());
         alice.get(&format!("{path}?{query}")).await
     };
-    assert_eq!(thumbnail("width=32&height=24&method=crop").await.text, "32x24xcrop");
-    assert_eq!(thumbnail("width=64&height=48").await.text, "64x48xscale");
     thumbnail("width=0&height=48").await.error(400, "M_INVALID_PARAM");
     thumbnail("width=32&height=24&method=melt").await.error(400, "M_INVALID_PARAM");
+    for query in ["width=32&height=24&method=crop", "width=64&height=48"] {
+        assert_eq!(thumbnail(query).await.text, "no real image");
+    }
+    assert_eq!(count(&remote, "v1/media/download/{}"), 1);
 }
 
 #[tokio::test]

@@ -32,10 +32,12 @@ const NEWEST_MINOR: u32 = 19;
 
 /// What clients may use under an unstable name.
 const UNSTABLE_FEATURES: &[&str] = &[
+    "dev.kith.resumable_upload",
     "org.matrix.msc3440.stable",
     "org.matrix.msc3771",
     "org.matrix.msc3773",
     "org.matrix.msc3881",
+    "org.matrix.msc4034",
     "org.matrix.msc4155",
     "org.matrix.msc4306",
     "org.matrix.msc4380.stable",

@@ -2,6 +2,8 @@
 //!
 //! [Spec](https://spec.matrix.org/latest/server-server-api/#content-repository)
 
+use std::time::Duration;
+
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -10,12 +12,13 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use http::{HeaderValue, header};
+use kith_media_store::{Mxc, Row};
 use serde::Deserialize;
 
 use crate::{
     api::{
         ApiError,
-        client::media::file_headers,
+        client::media::{WAIT, answer::file_headers},
         incoming::{FromServer, Path, Query, State},
     },
     media::Media,
@@ -24,6 +27,8 @@ use crate::{
 
 /// Letters and digits between the parts of an answer: they are in no file.
 const BOUNDARY: usize = 30;
+/// Nobody waits longer for a file that is not uploaded yet.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The routes whose bodies are files; ruma's types would hold them in memory.
 pub fn add_streams(router: Router) -> Router {
@@ -32,13 +37,20 @@ pub fn add_streams(router: Router) -> Router {
         .route("/_matrix/federation/v1/media/thumbnail/{0}", get(get_content_thumbnail))
 }
 
+#[derive(Deserialize)]
+struct Options {
+    timeout_ms: Option<u64>,
+}
+
 /// `GET /_matrix/federation/v1/media/download/{mediaId}`
 async fn get_content(
     State(media): State<Media>,
     _: FromServer,
     Path(id): Path<String>,
+    Query(Options { timeout_ms }): Query<Options>,
 ) -> Result<Response, ApiError> {
-    send(&media, &id, |_| true).await
+    let (mxc, row) = find(&media, &id, timeout_ms).await?;
+    send(&media, &mxc, &row)
 }
 
 /// What a thumbnail is asked for; the size is the least that is wanted.
@@ -46,6 +58,7 @@ async fn get_content(
 struct Size {
     width: u32,
     height: u32,
+    timeout_ms: Option<u64>,
 }
 
 /// `GET /_matrix/federation/v1/media/thumbnail/{mediaId}`
@@ -60,18 +73,25 @@ async fn get_content_thumbnail(
     if size.width == 0 || size.height == 0 {
         return Err(ApiError::invalid_param("A thumbnail has a width and a height"));
     }
-    send(&media, &id, |content_type| content_type.starts_with("image/")).await
+    let (mxc, row) = find(&media, &id, size.timeout_ms).await?;
+    if !row.content_type.as_deref().unwrap_or_default().starts_with("image/") {
+        return Err(ApiError::unknown_type("There are no thumbnails of such files"));
+    }
+    send(&media, &mxc, &row)
+}
+
+async fn find(media: &Media, id: &str, timeout_ms: Option<u64>) -> Result<(Mxc, Row), ApiError> {
+    let no_file = || ApiError::not_found("There is no such file");
+    let mxc = media.own(id).ok_or_else(no_file)?;
+    let wait = timeout_ms.map_or(WAIT, Duration::from_millis).min(LONGEST_WAIT);
+    let row = media.find(&mxc, wait).await?.ok_or_else(no_file)?;
+    Ok((mxc, row))
 }
 
 /// Metadata, of which the specification knows none yet, and the file, with these boundaries.
-async fn send(media: &Media, id: &str, fits: impl Fn(&str) -> bool) -> Result<Response, ApiError> {
-    let found = media.own(id).await?;
-    let (metadata, content) = found.ok_or_else(|| ApiError::not_found("There is no such file"))?;
-    if !fits(metadata.content_type.as_deref().unwrap_or_default()) {
-        return Err(ApiError::unknown_type("There are no thumbnails of such files"));
-    }
+fn send(media: &Media, mxc: &Mxc, row: &Row) -> Result<Response, ApiError> {
     let boundary = random_string(BOUNDARY);
-    let headers = file_headers(&metadata, None)?;
+    let headers = file_headers(row, None)?;
     let mut head = format!("\r\n--{boundary}\r\ncontent-type: application/json\r\n\r\n{{}}");
     head.push_str(&format!("\r\n--{boundary}\r\n"));
     let mut head = head.into_bytes();
@@ -85,8 +105,9 @@ async fn send(media: &Media, id: &str, fits: impl Fn(&str) -> bool) -> Result<Re
     }
     head.extend_from_slice(b"\r\n");
     let tail = format!("\r\n--{boundary}--\r\n");
-    let length = head.len() as u64 + metadata.size + tail.len() as u64;
+    let length = head.len() as u64 + row.size + tail.len() as u64;
     let part = |bytes: Vec<u8>| stream::iter([Ok(Bytes::from(bytes))]);
+    let content = media.read(mxc, 0..row.size);
     let body = part(head).chain(content).chain(part(tail.into_bytes()));
     let mixed = format!("multipart/mixed; boundary={boundary}");
     let mixed = HeaderValue::try_from(mixed).map_err(ApiError::internal)?;

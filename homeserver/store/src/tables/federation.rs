@@ -35,8 +35,8 @@ pub struct ServerKeyRow {
     pub valid_until: MilliSecondsSinceUnixEpoch,
 }
 
-/// Copies of other servers' files.
-/// - Key: the copy's name in the media store. Written by `media::remote`.
+/// Copies of other servers' files from before there was [`MEDIA`](super::MEDIA).
+/// - Key: the copy's name in its folder. Emptied by `media::import`.
 pub const REMOTE_MEDIA: Table<String, Json<RemoteMediaRow>> = Table::new(0x90, "remote_media");
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

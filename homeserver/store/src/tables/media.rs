@@ -1,11 +1,12 @@
 //! Where do the bytes of files lie, and what is known about each file?
 //!
-//! `0xa0–0xa4` chunks, `0xa5–0xab` files, `0xac–0xaf` pictures.
+//! `0xa0–0xa4` chunks, `0xa5–0xab` and `0xb0–0xb1` files, `0xac–0xaf` pictures.
 
 use bytes::Bytes;
+use ruma::{OwnedServerName, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Json, Table};
+use crate::{Json, StreamPosition, Table};
 
 // Chunks: written by `kith_media_store::chunks` and its collector, scrub and fsck.
 
@@ -65,3 +66,148 @@ pub const PACKS: Table<(u64, [u8; 32]), u32> = Table::new(0xa3, "packs");
 /// What else the store of chunks remembers: wrapped keys by epoch and the cursors of its tasks.
 /// - Key: a name.
 pub const CHUNK_STORE: Table<String, Bytes> = Table::new(0xa4, "chunk_store");
+
+// Files, of this team's users and of other servers alike. Written by the modules of `kith-media-store`
+// that are named.
+
+/// What is known of a file.
+/// - Key: the server and the media ID of its `mxc://` URI.
+/// - Written by `media_store::record`.
+pub const MEDIA: Table<(OwnedServerName, String), Json<MediaRow>> = Table::new(0xa5, "media");
+
+/// A file's bytes, in order.
+/// - Key: the file, and how many bytes come before this chunk.
+/// - Value: the chunk, and its length.
+/// - Written by `media_store::record`.
+pub const MANIFEST: Table<(OwnedServerName, String, u64), ([u8; 32], u32)> =
+    Table::new(0xa6, "manifest");
+
+/// Files by what they have in common.
+/// - Key: the uploader's user ID, or `sha256:` and 64 hexadecimal digits; when the file was created, in
+///   milliseconds since the epoch; the file. Written by `media_store::record`.
+pub const MEDIA_BY: Table<(String, u64, OwnedServerName, String), ()> =
+    Table::new(0xa7, "media_by");
+
+/// How much is kept.
+/// - Key: a user ID, `team` for all local users together, `remote` for the files of other servers.
+/// - Written by `media_store::quota`.
+pub const MEDIA_USAGE: Table<String, Json<UsageRow>> = Table::new(0xa8, "media_usage");
+
+/// Which files something names.
+/// - Key: the room ID or a word for what is no event; the event ID or the like; the `mxc://` URI.
+/// - Written by `media_store::references`.
+pub const MEDIA_REFS: Table<(String, String, String), ()> = Table::new(0xa9, "media_refs");
+
+/// The same by file.
+/// - Key: the file, then as in [`MEDIA_REFS`]. Written by `media_store::references`.
+pub const MEDIA_REFERENCED: Table<(OwnedServerName, String, String, String), ()> =
+    Table::new(0xaa, "media_referenced");
+
+/// Files to look at when their time has come. A row is a hint: the file's own row says whether it holds.
+/// - Key: what to do, a number of `media_store::agenda`; when, in milliseconds since the epoch; the file.
+/// - Written by `media_store::agenda`.
+pub const MEDIA_AGENDA: Table<(u8, u64, OwnedServerName, String), ()> =
+    Table::new(0xab, "media_agenda");
+
+/// Content that is not accepted.
+/// - Key: its SHA-256. Written by `media_store::moderation`.
+pub const MEDIA_BLOCKED: Table<[u8; 32], Json<BlockedRow>> = Table::new(0xb0, "media_blocked");
+
+/// Every change up to this position was looked at. Written by `homeserver::media::references`.
+pub const MEDIA_CURSOR: Table<(), StreamPosition> = Table::new(0xb1, "media_cursor");
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaRow {
+    /// Absent for files of other servers.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub uploader: Option<OwnedUserId>,
+    /// What the uploader or the other server says that it is; not to be believed.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// What its first bytes look like: `image/png`.
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub sniffed: Option<String>,
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// Bytes that are here; while the file is uploaded, how many of them are durable.
+    #[serde(rename = "s")]
+    pub size: u64,
+    /// Bytes that it will have, where its uploader said so.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+    /// Of a whole file; 64 hexadecimal digits.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// As `sha256`.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<String>,
+    /// Milliseconds since the epoch.
+    #[serde(rename = "c")]
+    pub created: u64,
+    /// When it was last asked for, as exactly as the store cares. Milliseconds since the epoch.
+    #[serde(rename = "a")]
+    pub accessed: u64,
+    #[serde(rename = "st")]
+    pub state: MediaState,
+    /// Who withholds it from everybody, if anyone does.
+    #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
+    /// Neither quarantined nor deleted by rule.
+    #[serde(rename = "p", default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
+    /// Cut by content rather than at fixed lengths.
+    #[serde(rename = "d", default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_by_content: bool,
+}
+
+/// How far a file is. All times are milliseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "s")]
+pub enum MediaState {
+    /// Its URI is given out; nothing has come.
+    #[serde(rename = "r")]
+    Reserved {
+        #[serde(rename = "e")]
+        expires: u64,
+    },
+    /// A part is here. `reserved`: counts as one of the URIs that its user may hold unused.
+    #[serde(rename = "u")]
+    Uploading {
+        #[serde(rename = "e")]
+        expires: u64,
+        #[serde(rename = "r", default)]
+        reserved: bool,
+    },
+    #[serde(rename = "c")]
+    Complete,
+    /// Deleted, but it can be brought back until `until`.
+    #[serde(rename = "t")]
+    Trashed {
+        #[serde(rename = "e")]
+        until: u64,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageRow {
+    /// Of all files, unfinished ones too.
+    #[serde(rename = "b")]
+    pub bytes: u64,
+    /// Whole files.
+    #[serde(rename = "f")]
+    pub files: u64,
+    /// Reserved URIs that were not uploaded to in full.
+    #[serde(rename = "p", default)]
+    pub pending: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockedRow {
+    #[serde(rename = "b")]
+    pub by: String,
+    /// Milliseconds since the epoch.
+    #[serde(rename = "a")]
+    pub at: u64,
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt, stream};
-use kith_media_store::{Error, MediaStore, Metadata};
+use kith_media_store::old::{Error, MediaStore, Metadata};
 
 const LIMIT: u64 = 10;
 

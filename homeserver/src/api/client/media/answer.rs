@@ -1,0 +1,127 @@
+//! How does a file go out?
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use kith_media_store::{Mxc, Row};
+use ruma::http_headers::{ContentDisposition, ContentDispositionType};
+
+use super::range::{Wanted, wanted};
+use crate::{api::ApiError, media::Media};
+
+/// The file or the part that is asked for.
+pub(super) fn send(
+    media: &Media,
+    mxc: &Mxc,
+    row: &Row,
+    filename: Option<String>,
+    asked: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let mut headers = file_headers(row, filename)?;
+    let etag = format!("\"{}\"", row.sha256.as_deref().unwrap_or_default());
+    headers.insert(header::ETAG, HeaderValue::from_str(&etag).map_err(ApiError::internal)?);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let size = row.size;
+    let (status, range) = match wanted(asked, size, &etag) {
+        Wanted::Whole => (StatusCode::OK, 0..size),
+        Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+        Wanted::NotModified => {
+            headers.remove(header::CONTENT_LENGTH);
+            return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+        }
+        Wanted::Nothing => {
+            let range = HeaderValue::try_from(format!("bytes */{size}"));
+            headers.remove(header::CONTENT_LENGTH);
+            headers.insert(header::CONTENT_RANGE, range.map_err(ApiError::internal)?);
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response());
+        }
+    };
+    if status == StatusCode::PARTIAL_CONTENT {
+        let text = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+        let value = HeaderValue::try_from(text).map_err(ApiError::internal)?;
+        headers.insert(header::CONTENT_RANGE, value);
+        headers.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
+    }
+    Ok((status, headers, Body::from_stream(media.read(mxc, range))).into_response())
+}
+
+/// Types that a browser may show in place; anything else is saved.
+/// [Spec](https://spec.matrix.org/latest/client-server-api/#serving-inline-content)
+const INLINE: [&str; 26] = [
+    "text/css",
+    "text/plain",
+    "text/csv",
+    "application/json",
+    "application/ld+json",
+    "image/jpeg",
+    "image/gif",
+    "image/png",
+    "image/apng",
+    "image/webp",
+    "image/avif",
+    "video/mp4",
+    "video/webm",
+    "video/ogg",
+    "video/quicktime",
+    "audio/mp4",
+    "audio/webm",
+    "audio/aac",
+    "audio/mpeg",
+    "audio/ogg",
+    "audio/wave",
+    "audio/wav",
+    "audio/x-wav",
+    "audio/x-pn-wav",
+    "audio/flac",
+    "audio/x-flac",
+];
+
+/// Whether a browser may show it: the type is on the list, and the file is what it says as far as can be
+/// told.
+fn may_be_shown(content_type: &str, sniffed: Option<&str>) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if !INLINE.contains(&essence.as_str()) {
+        return false;
+    }
+    let kind = |name: &str| match name.split('/').next().unwrap_or_default() {
+        // The same containers hold both.
+        "audio" | "video" => "stream".to_owned(),
+        kind => kind.to_owned(),
+    };
+    sniffed.is_none_or(|sniffed| kind(sniffed) == kind(&essence))
+}
+
+/// What the uploader claimed is repeated, but never believed: no script runs, nothing is sniffed.
+pub(in crate::api) fn file_headers(
+    row: &Row,
+    filename: Option<String>,
+) -> Result<HeaderMap, ApiError> {
+    let content_type = row.content_type.as_deref().unwrap_or("application/octet-stream");
+    let kind = if may_be_shown(content_type, row.sniffed.as_deref()) {
+        ContentDispositionType::Inline
+    } else {
+        ContentDispositionType::Attachment
+    };
+    let filename = filename.or_else(|| row.filename.clone());
+    let disposition = ContentDisposition::new(kind).with_filename(filename).to_string();
+    let value = |text: &str| HeaderValue::from_str(text);
+    let octets = HeaderValue::from_static("application/octet-stream");
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, value(content_type).unwrap_or(octets));
+    headers.insert(header::CONTENT_LENGTH, row.size.into());
+    headers.insert(header::CONTENT_DISPOSITION, value(&disposition).map_err(ApiError::internal)?);
+    for (name, text) in [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
+        (header::CACHE_CONTROL, "private, max-age=31536000, immutable"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(text));
+    }
+    Ok(headers)
+}
+
+const CONTENT_SECURITY_POLICY: &str = "sandbox; default-src 'none'; script-src 'none'; \
+    plugin-types application/pdf; style-src 'unsafe-inline'; object-src 'self';";

@@ -1,0 +1,20 @@
+//! Files: up in one request or in many, down whole or in part.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::cloned_ref_to_slice_refs,
+    reason = "a test fails by panicking, and its helpers are not marked as tests"
+)]
+
+mod admin;
+mod async_upload;
+mod download;
+mod frozen;
+mod import;
+mod kill;
+mod memory;
+mod quota;
+mod redaction;
+mod resumable;
+mod support;
+mod tus;
