@@ -91,7 +91,7 @@ async fn upload(folder: &Path, mib: usize) {
         let read = std::io::Read::read(&mut file, &mut piece).expect("read");
         piece.truncate(read);
         chunker.push(piece.into());
-        while let Some(chunk) = if read == 0 { chunker.finish() } else { chunker.next() } {
+        while let Some(chunk) = if read == 0 { chunker.finish() } else { chunker.cut() } {
             let slot = chunks.slot().await.expect("open");
             writes.push(chunks.put_in(slot, chunk));
             if writes.len() == IN_FLIGHT {
@@ -178,7 +178,7 @@ async fn by_content(folder: &Path, mib: usize) {
             let mut chunker = Chunker::new(cut);
             for piece in content.chunks(64 << 10) {
                 chunker.push(Bytes::copy_from_slice(piece));
-                while let Some(chunk) = chunker.next() {
+                while let Some(chunk) = chunker.cut() {
                     chunks.put(chunk).await.expect("stored");
                 }
             }

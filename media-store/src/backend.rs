@@ -140,7 +140,20 @@ impl Datastore {
     /// The object is there, whole and durable, when this answers; or as it was, if this fails.
     pub(crate) async fn write(&self, path: &str, content: Bytes) -> Result<(), Error> {
         let path = self.path(path);
-        self.operator.write(&path, content).await?;
+        let mut writer = self.operator.writer(&path).await?;
+        let mut written = writer.write(content).await;
+        if written.is_ok() {
+            written = writer.close().await.map(drop);
+        }
+        if let Err(error) = written {
+            // Half a file takes space; if it cannot be removed now, the next start does.
+            if self.folder.is_some()
+                && let Err(error) = writer.abort().await
+            {
+                tracing::warn!(%error, path, "an unfinished file stays until the next start");
+            }
+            return Err(error.into());
+        }
         self.sync(&path).await
     }
 

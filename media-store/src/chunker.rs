@@ -35,7 +35,7 @@ impl Chunker {
         self.filling.len() + self.rest.len()
     }
 
-    /// Adds a piece of the stream. Call [`Chunker::next`] until it answers `None` before the next.
+    /// Adds a piece of the stream. Call [`Chunker::cut`] until it answers `None` before the next.
     pub fn push(&mut self, piece: Bytes) {
         if self.rest.is_empty() {
             self.rest = piece;
@@ -45,7 +45,7 @@ impl Chunker {
     }
 
     /// The next whole chunk, if enough was added.
-    pub fn next(&mut self) -> Option<Bytes> {
+    pub fn cut(&mut self) -> Option<Bytes> {
         let most = match self.cut {
             Cut::Fixed(len) => len as usize,
             Cut::ByContent => MAX,
@@ -59,7 +59,7 @@ impl Chunker {
 
     /// What is left at the end of the stream, chunk by chunk; `None` when nothing is.
     pub fn finish(&mut self) -> Option<Bytes> {
-        if let Some(chunk) = self.next() {
+        if let Some(chunk) = self.cut() {
             return Some(chunk);
         }
         let len = self.filling.len();
@@ -97,5 +97,75 @@ impl Chunker {
         self.filling.copy_within(end.., 0);
         self.filling.truncate(len - end);
         chunk
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Bytes without a pattern.
+    fn content(len: usize, seed: u64) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    fn chunks(cut: Cut, content: &[u8], piece: usize) -> Vec<Bytes> {
+        let (mut chunker, mut chunks) = (Chunker::new(cut), Vec::new());
+        for piece in content.chunks(piece) {
+            chunker.push(Bytes::copy_from_slice(piece));
+            while let Some(chunk) = chunker.cut() {
+                chunks.push(chunk);
+            }
+        }
+        while let Some(chunk) = chunker.finish() {
+            chunks.push(chunk);
+        }
+        assert_eq!(chunker.pending(), 0);
+        chunks
+    }
+
+    #[test]
+    fn what_is_inserted_changes_the_chunks_around_it_only() {
+        let before = content(24 << 20, 1);
+        let mut after = before.clone();
+        after.splice(9 << 20..9 << 20, content(1024, 2));
+        let known: std::collections::HashSet<_> =
+            chunks(Cut::ByContent, &before, 1 << 16).into_iter().collect();
+        assert!(known.iter().all(|chunk| chunk.len() <= MAX));
+        let new = chunks(Cut::ByContent, &after, 1 << 16);
+        let new: Vec<_> = new.into_iter().filter(|chunk| !known.contains(chunk)).collect();
+        assert!((1..=3).contains(&new.len()), "{} of {} chunks are new", new.len(), known.len());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// However the stream is cut into pieces, the chunks are the same and are the stream.
+        #[test]
+        fn pieces_do_not_matter(
+            len in 0_usize..300_000,
+            piece in 1_usize..100_000,
+            fixed in 1_u32..90_000,
+        ) {
+            let content = content(len, 7);
+            let cut = Cut::Fixed(fixed);
+            let whole = chunks(cut, &content, content.len().max(1));
+            prop_assert_eq!(&whole, &chunks(cut, &content, piece));
+            prop_assert_eq!(whole.concat(), content);
+            let last = whole.len().saturating_sub(1);
+            prop_assert!(whole[..last].iter().all(|chunk| chunk.len() == fixed as usize));
+        }
+
+        #[test]
+        fn pieces_do_not_matter_to_what_is_cut_by_content(piece in 1_usize..20_000_000) {
+            let content = content(20_000_000, 7);
+            let whole = chunks(Cut::ByContent, &content, content.len());
+            prop_assert_eq!(&whole, &chunks(Cut::ByContent, &content, piece.max(1 << 14)));
+            prop_assert_eq!(whole.concat(), content);
+        }
     }
 }

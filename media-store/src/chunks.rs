@@ -375,7 +375,7 @@ impl Inner {
                 Ok(Copied::Whole { plaintext, .. }) => {
                     return Ok(plaintext.slice(range.start as usize..range.end as usize));
                 }
-                Ok(Copied::Corrupt(_)) => (damaged, corrupt) = (true, true),
+                Ok(Copied::Corrupt { .. }) => (damaged, corrupt) = (true, true),
                 Ok(Copied::Missing) => damaged = true,
                 Err(error) => failure = Some(error),
             }

@@ -1,6 +1,10 @@
 //! Do the index and the datastore say the same? And if there is no index, what did it say?
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::Hash,
+    sync::Arc,
+};
 
 use futures_util::TryStreamExt as _;
 use kith_store::{
@@ -10,7 +14,6 @@ use kith_store::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backend::Object,
     chunks::{Chunks, Error, Inner},
     format::{self, HEADER, Header, sealed_len},
     id::ChunkId,
@@ -69,7 +72,7 @@ impl Chunks {
     ) -> Result<FsckReport, Error> {
         let cursor = format!("cursor fsck {look:?}");
         let mut report: FsckReport = self.0.cursor(&cursor).await?.unwrap_or_default();
-        let packs = self.0.pack_lengths().await?;
+        let packs = self.0.packs().await?;
         while let Ok(first) = u8::try_from(report.parts) {
             self.0.fsck_part(first, look, &packs, &mut report).await?;
             report.parts += 1;
@@ -92,10 +95,10 @@ impl Chunks {
             self.0.rebuild_part(first, &mut report).await?;
             progress(&report);
         }
-        let mut packs: Vec<u64> = self.0.pack_lengths().await?.into_keys().collect();
+        let packs = self.0.packs().await?;
+        let packs: BTreeSet<u64> = packs.into_iter().flat_map(HashMap::into_keys).collect();
         // A chunk that was brought elsewhere is whole in the newer pack.
-        packs.sort_unstable_by(|a, b| b.cmp(a));
-        for pack in packs {
+        for pack in packs.into_iter().rev() {
             self.0.rebuild_pack(pack, &mut report).await?;
             progress(&report);
         }
@@ -104,29 +107,36 @@ impl Chunks {
 }
 
 impl Inner {
-    async fn pack_lengths(&self) -> Result<HashMap<u64, u64>, Error> {
-        let mut lengths = HashMap::new();
-        for place in self.places().all() {
-            let mut packs = place.list(layout::PACKS).await?;
-            while let Some(Object { path, len, .. }) = packs.try_next().await? {
-                if let Some(number) = pack_at(&path) {
-                    lengths.entry(number).or_insert(len);
-                }
-            }
-        }
-        Ok(lengths)
+    /// The lengths of packs, in each place that is to have all: where things are moved from and to is
+    /// one of them.
+    async fn packs(&self) -> Result<Vec<HashMap<u64, u64>>, Error> {
+        self.lengths(layout::PACKS, pack_at).await
     }
 
-    /// The objects of chunks whose ids begin with `first`, with their lengths, where they are found first.
-    async fn objects(&self, first: u8) -> Result<HashMap<ChunkId, u64>, Error> {
-        let mut found = HashMap::new();
-        for place in self.places().all() {
-            let mut objects = place.list(&chunks_folder(first)).await?;
-            while let Some(object) = objects.try_next().await? {
-                if let Some(id) = chunk_at(&object.path) {
-                    found.entry(id).or_insert(object.len);
+    /// The lengths of the objects of chunks whose ids begin with `first`, in each place as above.
+    async fn objects(&self, first: u8) -> Result<Vec<HashMap<ChunkId, u64>>, Error> {
+        self.lengths(&chunks_folder(first), chunk_at).await
+    }
+
+    async fn lengths<T: Eq + Hash>(
+        &self,
+        folder: &str,
+        name: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<HashMap<T, u64>>, Error> {
+        let places = self.places();
+        let mut found = Vec::new();
+        for kept in places.kept() {
+            let old = places.old.as_ref().filter(|_| found.is_empty());
+            let mut lengths = HashMap::new();
+            for place in [kept].into_iter().chain(old) {
+                let mut objects = place.list(folder).await?;
+                while let Some(object) = objects.try_next().await? {
+                    if let Some(name) = name(&object.path) {
+                        lengths.entry(name).or_insert(object.len);
+                    }
                 }
             }
+            found.push(lengths);
         }
         Ok(found)
     }
@@ -135,7 +145,7 @@ impl Inner {
         self: &Arc<Self>,
         first: u8,
         look: Look,
-        packs: &HashMap<u64, u64>,
+        packs: &[HashMap<u64, u64>],
         report: &mut FsckReport,
     ) -> Result<(), Error> {
         let mut objects = self.objects(first).await?;
@@ -153,8 +163,14 @@ impl Inner {
                 report.rows_mended += u64::from(self.mend_rows(&id).await?);
                 let location = Location::of(&id, row);
                 let there = match &row.packed {
-                    Some(packed) => packs.get(&packed.pack).is_some_and(|len| *len >= location.end),
-                    None => objects.remove(&id) == Some(location.end),
+                    Some(packed) => packs.iter().all(|packs| {
+                        packs.get(&packed.pack).is_some_and(|len| *len >= location.end)
+                    }),
+                    None => {
+                        let found = objects.iter_mut().map(|objects| objects.remove(&id));
+                        // Each of them gives up the object, whatever the others have.
+                        found.fold(true, |all, len| all & (len == Some(location.end)))
+                    }
                 };
                 if there && look == Look::Quick && row.damage.is_none() {
                     continue;
@@ -173,7 +189,7 @@ impl Inner {
                 break;
             }
         }
-        for id in objects.keys() {
+        for id in objects.iter().flat_map(HashMap::keys) {
             // It may have been stored while we looked.
             report.orphans += u64::from(self.row(id).await?.is_none_or(|row| row.packed.is_some()));
         }
@@ -202,7 +218,7 @@ impl Inner {
     }
 
     async fn rebuild_part(&self, first: u8, report: &mut RebuildReport) -> Result<(), Error> {
-        for (id, len) in self.objects(first).await? {
+        for (id, len) in self.objects(first).await?.into_iter().flatten() {
             if self.row(&id).await?.is_some() {
                 continue;
             }

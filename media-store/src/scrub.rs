@@ -137,7 +137,12 @@ impl Inner {
         for place in places.all() {
             match self.copy(&id, &row, place).await {
                 Ok(Copied::Whole { sealed, .. }) => whole = whole.or(Some(sealed)),
-                Ok(other) => damaged.push((place, other)),
+                Ok(other) => {
+                    if let Copied::Corrupt { rescued: Some(sealed), .. } = &other {
+                        whole = whole.or(Some(sealed.clone()));
+                    }
+                    damaged.push((place, other));
+                }
                 Err(error) => failure = Some(error),
             }
         }
@@ -225,7 +230,7 @@ impl Inner {
 
 /// Keeps what was found in the place of a chunk, for whoever wants to know why.
 async fn set_aside(place: &Datastore, id: &ChunkId, copied: &Copied) -> Result<(), Error> {
-    if let Copied::Corrupt(found) = copied {
+    if let Copied::Corrupt { found, .. } = copied {
         place.write(&format!("{BAD}{id}-{:013}", now()), found.clone()).await?;
     }
     Ok(())

@@ -20,8 +20,12 @@ pub(crate) enum Copied {
         plaintext: Bytes,
     },
     Missing,
-    /// What is there instead.
-    Corrupt(Bytes),
+    Corrupt {
+        /// What is there instead.
+        found: Bytes,
+        /// The sealed chunk, if only what stands around it is damaged.
+        rescued: Option<Bytes>,
+    },
 }
 
 impl Copied {
@@ -29,7 +33,7 @@ impl Copied {
         match self {
             Self::Whole { .. } => None,
             Self::Missing => Some(ChunkDamage::Missing),
-            Self::Corrupt(_) => Some(ChunkDamage::Corrupt),
+            Self::Corrupt { .. } => Some(ChunkDamage::Corrupt),
         }
     }
 }
@@ -47,28 +51,25 @@ impl Inner {
         let range = record.map(|record| record..location.end);
         let Some(bytes) = place.read(&location.path, range).await? else {
             // A cut-off object is not a missing one.
-            return Ok(match place.read(&location.path, None).await? {
-                Some(rest) if record.is_none() => Copied::Corrupt(rest),
-                Some(rest) => Copied::Corrupt(
-                    rest.slice((record.unwrap_or_default() as usize).min(rest.len())..),
-                ),
-                None => Copied::Missing,
-            });
+            let rest = place.read(&location.path, None).await?;
+            return Ok(rest.map_or(Copied::Missing, |rest| {
+                let start = (record.unwrap_or_default() as usize).min(rest.len());
+                Copied::Corrupt { found: rest.slice(start..), rescued: None }
+            }));
         };
         let (keys, id, len) = (self.keys(), *id, row.len);
         let checked = worked(bytes.len(), move || {
-            let sealed = match record {
-                None => bytes.clone(),
-                Some(_) => match format::record(&bytes, 0) {
-                    Ok(record) if record.id == id => bytes.slice(RECORD..),
-                    _ => return Copied::Corrupt(bytes),
-                },
-            };
-            match keys.open_whole(&id, &sealed) {
-                Ok(plaintext) if plaintext.len() == len as usize => {
-                    Copied::Whole { sealed, plaintext: plaintext.into() }
+            let (sealed, around) = match record {
+                None => (bytes.clone(), true),
+                Some(_) => {
+                    let around = format::record(&bytes, 0).is_ok_and(|record| record.id == id);
+                    (bytes.slice(RECORD..), around)
                 }
-                _ => Copied::Corrupt(bytes),
+            };
+            let plaintext = keys.open_whole(&id, &sealed);
+            match plaintext.ok().filter(|plaintext| plaintext.len() == len as usize) {
+                Some(plaintext) if around => Copied::Whole { sealed, plaintext: plaintext.into() },
+                opened => Copied::Corrupt { found: bytes, rescued: opened.map(|_| sealed) },
             }
         });
         checked.await

@@ -7,7 +7,7 @@ use kith_media_store::{
     chunks::{Error, PACKED},
     config::{Config, MasterKey, Place},
 };
-use support::{Kept, chunk, objects, put_used, store};
+use support::{Kept, assert_same, chunk, objects, put_used, store};
 
 const LONG: usize = 300_000;
 
@@ -20,7 +20,7 @@ async fn a_chunk_comes_back_whole_and_in_parts() {
         assert_eq!(held.len as usize, len);
         for range in [0..len, 0..len.min(1), len / 3..len / 2, len..len] {
             let read = kept.chunks.read(&held.id, range.start as u32..range.end as u32).await;
-            assert_eq!(read.expect("there"), plaintext.slice(range));
+            assert_same(&read.expect("there"), &plaintext.slice(range));
         }
         let beyond = kept.chunks.read(&held.id, 0..len as u32 + 1).await;
         assert!(matches!(beyond, Err(Error::OutOfRange)), "{beyond:?}");
@@ -79,7 +79,7 @@ async fn small_chunks_share_objects() {
     assert!((1..=10).contains(&packs), "{packs} packs");
     for (n, held) in held.iter().enumerate() {
         let read = kept.chunks.read(&held.id, 0..4096).await.expect("there");
-        assert_eq!(read, chunk(4096, n as u64));
+        assert_same(&read, &chunk(4096, n as u64));
     }
 }
 
@@ -94,7 +94,7 @@ async fn a_store_is_opened_again_with_its_master_key_only() {
     kept.reopen().await.expect("the same key");
     for (id, content) in ids.iter().zip([&long, &short]) {
         let read = kept.chunks.read(id, 0..content.len() as u32).await.expect("there");
-        assert_eq!(read, content);
+        assert_same(&read, content);
     }
     let again = kept.chunks.put(long).await.expect("stored");
     assert_eq!(again.id, ids[0], "ids stay");
@@ -129,13 +129,13 @@ async fn damage_is_an_error_and_a_later_put_heals() {
         // The damage is noted by a task of the store's own.
         kept.chunks.close().await;
         put_used(&kept.chunks, &kept.store, content.clone(), "b").await;
-        assert_eq!(kept.chunks.read(&id, 0..len as u32).await.expect("healed"), content);
+        assert_same(&kept.chunks.read(&id, 0..len as u32).await.expect("healed"), &content);
 
         std::fs::remove_file(kept.object_of(&id).await).expect("removed");
         let read = kept.chunks.read(&id, 0..len as u32).await;
         assert!(matches!(read, Err(Error::Missing(_))), "{read:?}");
         put_used(&kept.chunks, &kept.store, content.clone(), "b").await;
-        assert_eq!(kept.chunks.read(&id, 0..len as u32).await.expect("healed"), content);
+        assert_same(&kept.chunks.read(&id, 0..len as u32).await.expect("healed"), &content);
     }
 }
 
@@ -162,4 +162,22 @@ async fn two_teams_share_a_datastore_and_no_object() {
     let error = Config::new(Place::folder(folder.path()), "../a", MasterKey::Given([7; 32]));
     let (_database, store) = store().await;
     assert!(kith_media_store::chunks::Chunks::open(&error, store).await.is_err());
+}
+
+/// Ten users store a file of forty chunks: one per cent more than one of them, at most.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_owners_of_a_file_store_it_once() {
+    let kept = Kept::configured(|_, config| config.chunk_size = PACKED).await;
+    let file = chunk(40 * PACKED as usize + 4321, 5);
+    for owner in 0..10 {
+        let mut chunker = kept.chunks.chunker();
+        chunker.push(file.clone());
+        while let Some(piece) = chunker.finish() {
+            put_used(&kept.chunks, &kept.store, piece, &format!("owner {owner}")).await;
+        }
+    }
+    let size = |path: &std::path::PathBuf| path.metadata().expect("a file").len();
+    let stored: u64 = objects(kept.folder()).iter().map(size).sum();
+    let ratio = stored as f64 / file.len() as f64;
+    assert!(ratio <= 1.01, "{ratio} of the file");
 }

@@ -9,7 +9,7 @@ use kith_media_store::{
     collector::CollectReport,
 };
 use kith_store::Batch;
-use support::{Kept, chunk, objects, put_used};
+use support::{Kept, assert_same, chunk, objects, put_used};
 
 const LONG: usize = 200_000;
 
@@ -52,7 +52,7 @@ async fn what_nobody_uses_is_removed_and_the_rest_stays() {
     for (n, len) in [LONG, LONG, 1000, 1000].into_iter().enumerate() {
         let read = kept.chunks.read(&ids[n], 0..len as u32).await;
         match n {
-            0 | 2 => assert_eq!(read.expect("used"), chunk(len, n as u64)),
+            0 | 2 => assert_same(&read.expect("used"), &chunk(len, n as u64)),
             _ => assert!(matches!(read, Err(Error::Missing(_))), "{read:?}"),
         }
     }
@@ -112,7 +112,7 @@ async fn the_collector_takes_nothing_from_those_who_store_the_same() {
                 let id = put_used(&chunks, &store, chunk(len, seed), &owner).await;
                 tokio::task::yield_now().await;
                 let read = chunks.read(&id, 0..len as u32).await.expect("used");
-                assert_eq!(read, chunk(len, seed));
+                assert_same(&read, &chunk(len, seed));
                 let mut batch = Batch::new();
                 chunks.unused_by(&mut batch, &id, &owner);
                 store.commit(batch).await.expect("committed");
@@ -154,7 +154,7 @@ async fn small_and_sparse_packs_are_brought_together() {
     let len = std::fs::metadata(&left[0]).expect("there").len();
     assert!(len < 11 * 3100, "{len} bytes are left of ten chunks of 3,000");
     for (n, id) in ids.iter().enumerate().skip(20) {
-        assert_eq!(kept.chunks.read(id, 0..3000).await.expect("used"), chunk(3000, n as u64));
+        assert_same(&kept.chunks.read(id, 0..3000).await.expect("used"), &chunk(3000, n as u64));
     }
     assert_eq!(pass(&kept.chunks).await.packs, 0, "nothing more to gain");
 }
@@ -167,7 +167,7 @@ async fn readers_do_not_notice_when_packs_are_brought_together() {
     let chunks = kept.chunks.clone();
     let reader = tokio::spawn(async move {
         for _ in 0..2000 {
-            assert_eq!(chunks.read(&id, 0..1000).await.expect("used"), chunk(1000, 1));
+            assert_same(&chunks.read(&id, 0..1000).await.expect("used"), &chunk(1000, 1));
         }
     });
     let mut n = 2;

@@ -25,6 +25,14 @@ pub fn chunk(len: usize, seed: u64) -> Bytes {
     bytes.into()
 }
 
+/// As `assert_eq!`, without megabytes of output.
+#[track_caller]
+pub fn assert_same(found: &[u8], expected: &[u8]) {
+    assert_eq!(found.len(), expected.len());
+    let at = found.iter().zip(expected).position(|(found, expected)| found != expected);
+    assert_eq!(at, None, "the first byte that is another");
+}
+
 /// Rows that last as long as the first value.
 pub async fn store() -> (Arc<Database>, Store) {
     let database = engine::open(EngineKind::Memory, Path::new(""), 1 << 20).expect("memory");
@@ -40,6 +48,8 @@ pub struct Kept {
     _database: Arc<Database>,
     pub store: Store,
     pub chunks: Chunks,
+    /// What a server of the test's own serves.
+    pub served: Option<PathBuf>,
 }
 
 impl Kept {
@@ -56,7 +66,7 @@ impl Kept {
         change(temporary.path(), &mut config);
         let (database, store) = store().await;
         let chunks = Chunks::open(&config, store.clone()).await.expect("opened");
-        Self { temporary, config, _database: database, store, chunks }
+        Self { temporary, config, _database: database, store, chunks, served: None }
     }
 
     pub async fn reopen(&mut self) -> Result<(), Error> {
