@@ -8,6 +8,7 @@ use kith_federation::{
     key_ring::KeyRing,
     remotes::{Network, Remotes},
 };
+use kith_media_store::decoder::Decoder;
 use kith_store::Store;
 use ruma::{OwnedServerName, UserId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -27,7 +28,8 @@ use crate::{
     keys::Keys,
     media::Media,
     openid::OpenId,
-    outgoing,
+    outgoing::{self, OutgoingError},
+    pictures::{self, Pictures},
     predecessor::RoomSettings,
     presence::Presence,
     push::{
@@ -49,6 +51,31 @@ use crate::{
     users::{Directory, Interactive, Nonces, Profiles, RemoteProfiles, Users},
     waiters::Waiters,
 };
+
+/// What all teams of a process use together.
+#[derive(Clone)]
+pub struct Shared {
+    client: Client,
+    network: Network,
+    web: Client,
+    decoder: Decoder,
+}
+
+impl Shared {
+    pub fn new(config: &Config) -> Result<Self, OutgoingError> {
+        Ok(Self {
+            client: outgoing::client(&config.outgoing)?,
+            network: outgoing::network(&config.outgoing)?,
+            web: pictures::web(config)?,
+            decoder: pictures::decoder(config),
+        })
+    }
+
+    /// The way to whoever is no homeserver.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}
 
 /// One team: a server name with its own key, users, rooms and media.
 #[derive(Clone, FromRef)]
@@ -72,6 +99,7 @@ pub struct App {
     pub account_data: AccountData,
     pub openid: OpenId,
     pub media: Media,
+    pub pictures: Pictures,
     pub rooms: Rooms,
     pub thread_subscriptions: ThreadSubscriptions,
     pub invites: Invites,
@@ -97,10 +125,10 @@ impl App {
         server_name: OwnedServerName,
         config: Arc<Config>,
         store: Store,
-        client: Client,
-        network: Network,
+        shared: Shared,
         stopping: CancellationToken,
     ) -> Result<Self, TeamError> {
+        let Shared { client, network, web, decoder } = shared;
         let team = Team::open(server_name, config, &store, stopping).await?;
         let rate_limits = RateLimiter::new(team.config().rate_limits.clone());
         let (remotes, key_ring) = federation_store::wire(&team, network, store.clone());
@@ -119,6 +147,7 @@ impl App {
         let openid = OpenId::new(team.clone());
         let media =
             Media::open(team.clone(), store.clone(), remotes.clone(), client.clone()).await?;
+        let pictures = Pictures::new(&team, store.clone(), media.clone(), decoder, web);
         let rooms =
             Rooms::open(team.clone(), store.clone(), remotes.clone(), key_ring.clone()).await?;
         let (serials, waiters) = (Serials::default(), Waiters::default());
@@ -208,6 +237,7 @@ impl App {
             account_data,
             openid,
             media,
+            pictures,
             rooms,
             thread_subscriptions,
             invites,
@@ -232,6 +262,7 @@ impl App {
     /// Starts what runs beside the requests: it ends when the server stops.
     pub fn spawn_tasks(&self, tasks: &TaskTracker, stopping: &CancellationToken) {
         tasks.spawn(self.sync.clone().run(stopping.clone()));
+        tasks.spawn(self.pictures.clone().run(stopping.clone()));
         tasks.spawn(self.media.clone().run(self.rooms.clone(), stopping.clone()));
         tasks.spawn(self.typing.clone().run(stopping.clone()));
         tasks.spawn(self.presence.clone().run(stopping.clone()));

@@ -23,6 +23,7 @@ pub mod key_backup;
 pub mod account_data;
 pub mod openid;
 pub mod media;
+pub mod pictures;
 pub mod room;
 pub mod thread_subscriptions;
 pub mod invites;

@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header};
-use kith_federation::{client::Client, remotes::Network};
+use kith_federation::client::Client;
 use kith_store::{Batch, Database, engine, tables};
 use ruma::OwnedServerName;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,11 +23,11 @@ use tower_http::{catch_panic::CatchPanicLayer, cors};
 use crate::{
     acme::Acme,
     api::{self, ApiError, incoming::ClientAddress, metrics::Metrics},
-    app::App,
+    app::{App, Shared},
     certificates::Certificates,
     config::{Config, Serves},
     listen::{self, Bound, ListenError},
-    outgoing::{self, OutgoingError},
+    outgoing::OutgoingError,
     team::TeamError,
 };
 
@@ -115,14 +115,12 @@ impl Server {
         let engine = engine::open(config.storage.engine, &folder, config.storage.cache)?;
         let database = Database::open(engine)?;
         // One for all: clones share their connections.
-        let client = outgoing::client(&config.outgoing)?;
-        let network = outgoing::network(&config.outgoing)?;
+        let shared = Shared::new(&config)?;
         let mut teams = HashMap::new();
         let mut default = None;
         for team in config.teams() {
             let name = &team.server_name;
-            let app =
-                Arc::new(open_team(&database, &config, name, (&client, &network), stopping).await?);
+            let app = Arc::new(open_team(&database, &config, name, &shared, stopping).await?);
             app.spawn_tasks(tasks, stopping);
             default.get_or_insert_with(|| Arc::clone(&app));
             if let Some(host) = team.public_base_url.as_ref().and_then(|url| url.host_str()) {
@@ -141,6 +139,7 @@ impl Server {
                 .collect();
             Arc::new(Metrics::new(apps, Arc::clone(&database)))
         });
+        let client = shared.client().clone();
         Ok(Self(Arc::new(Inner { config, database, client, teams, default, metrics })))
     }
 
@@ -193,7 +192,7 @@ async fn open_team(
     database: &Arc<Database>,
     config: &Arc<Config>,
     name: &OwnedServerName,
-    (client, network): (&Client, &Network),
+    shared: &Shared,
     stopping: &CancellationToken,
 ) -> Result<App, StartError> {
     let system = database.team(0).await?;
@@ -210,8 +209,8 @@ async fn open_team(
         }
     };
     let store = database.team(number).await?;
-    let (config, client, stopping) = (Arc::clone(config), client.clone(), stopping.clone());
-    Ok(App::open(name.clone(), config, store, client, network.clone(), stopping).await?)
+    let (config, shared, stopping) = (Arc::clone(config), shared.clone(), stopping.clone());
+    Ok(App::open(name.clone(), config, store, shared, stopping).await?)
 }
 
 async fn serve(bound: Bound, router: Router, stopping: CancellationToken, stop_wait: Duration) {

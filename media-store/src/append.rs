@@ -23,6 +23,7 @@ use crate::{
     policy::milliseconds,
     quota::Delta,
     record::{self, Extent},
+    sniff::{self, HEAD},
     upload::{Appended, Body, Digests, bytes},
 };
 
@@ -30,8 +31,6 @@ use crate::{
 const AHEAD: usize = 3;
 /// Least, usual and greatest bytes of a chunk of a file that is cut by content.
 const BY_CONTENT: (usize, usize, usize) = (1 << 20, 2 << 20, 8 << 20);
-/// First bytes of a file, from which its kind is told.
-const HEAD: usize = 8 * 1024;
 
 pub(crate) struct Appender {
     store: MediaStore,
@@ -377,7 +376,7 @@ impl Appender {
             let size = self.row.size.min(HEAD as u64);
             self.head.extend_from_slice(&self.store.first_bytes(self.turn.mxc(), size).await?);
         }
-        row.sniffed = infer::get(&self.head).map(|kind| kind.mime_type().to_owned());
+        row.sniffed = Some(sniff::classify(&self.head).word().to_owned());
         self.put_whole(row, last).await
     }
 

@@ -169,9 +169,9 @@ impl Decoder {
 }
 
 /// This program as it was when it started, also after an update has replaced its file.
-pub fn this_program() -> io::Result<PathBuf> {
+pub fn this_program() -> PathBuf {
     let own = PathBuf::from("/proc/self/exe");
-    if own.exists() { Ok(own) } else { std::env::current_exe() }
+    if own.exists() { own } else { std::env::current_exe().unwrap_or_else(|_| "kith".into()) }
 }
 
 async fn speak(

@@ -5,6 +5,8 @@
 //!   [`download`]: how they go. [`quota`]: how many there may be.
 //! - [`references`]: who names a file. [`retention`]: when files go. [`moderation`]: what nobody gets to
 //!   see. [`manifest`]: what the datastore itself is told of the files in it.
+//! - [`sniff`]: what a file is by its first bytes. [`thumbnail`]: small pictures of files. [`preview`]: what is
+//!   behind URLs. [`decoder`]: the process in which [`picture`] may die of what it is given.
 //!
 //! One store is one team's. See README.md for what is here and what never is.
 
@@ -36,6 +38,7 @@ pub mod old;
 mod pack;
 pub mod picture;
 pub mod policy;
+pub mod preview;
 pub mod quota;
 pub mod record;
 pub mod references;
@@ -43,6 +46,8 @@ pub mod retention;
 pub mod rotation;
 pub mod scrub;
 pub mod sniff;
+pub mod thumbnail;
+mod turns;
 pub mod upload;
 mod verify;
 

@@ -12,6 +12,7 @@ use crate::{
     id::{ChunkId, Mxc},
     live::Turn,
     quota::Delta,
+    thumbnail,
 };
 
 /// How many chunks of a file are listed or let go at once.
@@ -170,6 +171,7 @@ impl Inner {
         agenda::strike(&mut batch, Duty::Remote, row.accessed, mxc);
         agenda::note(&mut batch, Duty::Journal, self.now(), mxc);
         self.forget_references(&mut batch, mxc).await?;
+        thumbnail::forget(&self.store, &self.chunks, &mut batch, mxc).await?;
         let owner = self.owner(mxc, &row);
         let submitted = self.counters.submit(batch, owner, leaving(&row), &self.policy).await?;
         submitted.answered().await?;

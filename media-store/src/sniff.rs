@@ -3,14 +3,11 @@
 //! What an uploader declares is only a claim. It is served inline only where the specification lists the
 //! type and the bytes are of its kind. [Spec](https://spec.matrix.org/latest/client-server-api/#serving-inline-content)
 
-use serde::{Deserialize, Serialize};
-
 /// How many bytes of a file's start are looked at.
 pub const HEAD: usize = 8 * 1024;
 
 /// The kind of a file, by its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     Image,
     /// Containers do not tell by their first bytes whether there are pictures beside the sound.
@@ -21,6 +18,25 @@ pub enum Class {
     Markup,
     /// Everything else, encrypted attachments among it.
     Other,
+}
+
+impl Class {
+    /// For a table's row.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::AudioVideo => "audio_video",
+            Self::Text => "text",
+            Self::Markup => "markup",
+            Self::Other => "other",
+        }
+    }
+
+    /// What is no class is trusted as little as anything.
+    pub fn of_word(word: &str) -> Self {
+        let all = [Self::Image, Self::AudioVideo, Self::Text, Self::Markup];
+        all.into_iter().find(|class| class.word() == word).unwrap_or(Self::Other)
+    }
 }
 
 /// Types that a browser may show in place, and the kind of their bytes.

@@ -12,6 +12,8 @@ pub struct Answer {
     pub request: String,
     pub status: u16,
     pub headers: HeaderMap,
+    /// The body as it came, and as text with whatever is none replaced.
+    pub bytes: Vec<u8>,
     pub text: String,
     /// `Null` when the body is not JSON.
     pub json: Value,

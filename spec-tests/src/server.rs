@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -77,6 +77,7 @@ impl TestServer {
             ..Config::default()
         };
         config.storage.engine = EngineKind::Memory;
+        config.decoder = decoder();
         config.registration.open = OpenRegistration::Anyone;
         config.rate_limits.enabled = false;
         config
@@ -235,6 +236,12 @@ impl ReachedServer {
             test: self.test.clone(),
         }
     }
+}
+
+/// The program that decodes pictures for servers within tests. Tests of other packages have none.
+fn decoder() -> Option<PathBuf> {
+    let test = std::env::current_exe().ok()?;
+    Some(test.ancestors().nth(2)?.join("decode-image")).filter(|program| program.exists())
 }
 
 /// What a configuration needs for federation on this machine.

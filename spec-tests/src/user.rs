@@ -219,9 +219,10 @@ impl TestUser {
         let response = self.connection.client.execute(request).await?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let text = response.text().await?;
+        let bytes = response.bytes().await?.to_vec();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let json = serde_json::from_str(&text).unwrap_or_default();
-        let answer = Answer { request: shown, status, headers, text, json };
+        let answer = Answer { request: shown, status, headers, bytes, text, json };
         if let Some(test) = &self.connection.test {
             let (test, errcode) = (test.to_string(), answer.errcode().to_owned());
             record(Record { test, direct, method, path, status, errcode });

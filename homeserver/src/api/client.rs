@@ -18,6 +18,7 @@ pub mod media;
 pub mod membership;
 pub mod message;
 pub mod presence;
+pub mod preview;
 pub mod profile;
 pub mod push;
 pub mod read_marker;
@@ -31,6 +32,7 @@ pub mod space;
 pub mod state;
 pub mod sync;
 pub mod tag;
+pub mod thumbnail;
 pub mod to_device;
 pub mod threads;
 pub mod typing;
@@ -42,7 +44,7 @@ use super::incoming::RouterExt;
 
 pub fn router(router: Router) -> Router {
     let router = fallback::add_pages(threads::add_stable_paths(rooms(router)));
-    let router = backup::add_streams(media::add_streams(router));
+    let router = backup::add_streams(media::add_streams(thumbnail::add_streams(router)));
     let router = dehydrated_device::add_draft(router);
     router
         .endpoint(account::change_password)
@@ -95,6 +97,8 @@ pub fn router(router: Router) -> Router {
         .endpoint(keys::upload_keys)
         .endpoint(keys::upload_signatures)
         .endpoint(keys::upload_signing_keys)
+        .endpoint(preview::get_authenticated_media_preview)
+        .endpoint(preview::get_media_preview)
         .endpoint(presence::get_presence)
         .endpoint(presence::set_presence)
         .endpoint(profile::delete_profile_field)

@@ -7,6 +7,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use kith_federation::{key_ring::VerifyError, remotes::FederationError};
+use kith_media_store::preview::PreviewError;
 use ruma::{
     ServerName,
     api::{
@@ -23,6 +24,7 @@ use crate::{
     key_backup::BackupError,
     keys::{KeyError, OneTimeKeyError, SignatureError},
     media::{MediaError, remote::RemoteMediaError},
+    pictures::PictureError,
     push::{pushers::PusherError, rules::PushRuleError},
     rate_limit::LimitExceeded,
     reports::ReportError,
@@ -525,6 +527,44 @@ impl From<MediaError> for ApiError {
         match error {
             MediaError::Store(error) => error.into(),
             MediaError::Remote(error) => error.into(),
+        }
+    }
+}
+
+impl From<PictureError> for ApiError {
+    fn from(error: PictureError) -> Self {
+        use kith_media_store::{picture::Refusal, thumbnail::ThumbnailError};
+        let text = error.to_string();
+        match error {
+            PictureError::Media(error) => error.into(),
+            PictureError::Thumbnail { local, error } => match error {
+                ThumbnailError::Refused(Refusal::TooLarge) => {
+                    let status =
+                        if local { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_GATEWAY };
+                    Self::new(status, "M_TOO_LARGE", text)
+                }
+                ThumbnailError::Refused(_) => Self::unknown_type(text),
+                other => Self::internal(other),
+            },
+        }
+    }
+}
+
+impl From<PreviewError> for ApiError {
+    fn from(error: PreviewError) -> Self {
+        match error {
+            PreviewError::Url => Self::invalid_param(error.to_string()),
+            PreviewError::Blocked => Self::forbidden(error.to_string()),
+            // Nobody learns from the difference what there is in this server's network.
+            PreviewError::Unreachable(_)
+            | PreviewError::Refused(_)
+            | PreviewError::Redirects
+            | PreviewError::TooLarge => {
+                tracing::debug!(%error, "no preview");
+                Self::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", "The page cannot be had")
+            }
+            PreviewError::Files(error) => error.into(),
+            PreviewError::Store(error) => error.into(),
         }
     }
 }

@@ -122,6 +122,9 @@ pub const ALL: &[&dyn AnyTable] = &[
     &MEDIA_REFERENCED,
     &MEDIA_AGENDA,
     &MEDIA_BLOCKED,
+    &THUMBNAILS,
+    &PREVIEWS,
+    &PREVIEWS_BY_AGE,
     &MEDIA_CURSOR,
     // outbound.rs
     &OUTBOUND_CURSOR,

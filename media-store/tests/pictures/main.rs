@@ -2,7 +2,9 @@
 
 mod bombs;
 mod make;
+mod previews;
 mod render;
+mod thumbnails;
 
 use std::{io, path::PathBuf};
 

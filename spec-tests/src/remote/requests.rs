@@ -177,9 +177,11 @@ impl RemoteServer {
         let response = self.client.execute(request).await;
         let response = response.unwrap_or_else(|error| panic!("{shown}: {error:?}"));
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.unwrap_or_else(|error| panic!("{shown}: {error:?}"));
+        let bytes = response.bytes().await.unwrap_or_else(|error| panic!("{shown}: {error:?}"));
+        let bytes = bytes.to_vec();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let json = serde_json::from_str(&text).unwrap_or_default();
-        let answer = Answer { request: shown, status, headers, text, json };
+        let answer = Answer { request: shown, status, headers, bytes, text, json };
         let (test, errcode) = (self.test.to_string(), answer.errcode().to_owned());
         record(Record { test, direct: true, method, path, status, errcode });
         answer

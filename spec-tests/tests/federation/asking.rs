@@ -140,22 +140,33 @@ async fn a_remote_file_is_fetched_once_and_kept() {
     alice.get(&path!("v1/media/download/{}/abc/b.txt", remote.name())).await.ok();
 }
 
+/// Other servers make thumbnails of other sizes, or none: the file itself is fetched, once.
 #[tokio::test]
-async fn a_remote_thumbnail_is_of_the_file_that_is_fetched_once() {
+async fn a_remote_thumbnail_is_made_here() {
     let (_server, alice, remote) = scene().await;
-    remote.answer("GET", "v1/media/download/{}", |_| {
-        multipart("content-type: image/png\r\n", b"no real image")
+    let mut picture = std::io::Cursor::new(Vec::new());
+    let image = image::GrayImage::from_fn(300, 200, |x, y| image::Luma([(x * 7 ^ y * 13) as u8]));
+    image.write_to(&mut picture, image::ImageFormat::Png).expect("a picture");
+    let picture = picture.into_inner();
+    remote.answer("GET", "v1/media/download/{}", move |_| {
+        multipart("content-type: image/png\r\n", &picture)
     });
     let thumbnail = async |query: &str| {
         let path = path!("v1/media/thumbnail/{}/abc", remote.name());
         alice.get(&format!("{path}?{query}")).await
     };
-    thumbnail("width=0&height=48").await.error(400, "M_INVALID_PARAM");
-    thumbnail("width=32&height=24&method=melt").await.error(400, "M_INVALID_PARAM");
-    for query in ["width=32&height=24&method=crop", "width=64&height=48"] {
-        assert_eq!(thumbnail(query).await.text, "no real image");
+    for (query, size) in
+        [("width=32&height=32&method=crop", (32, 32)), ("width=96&height=96&method=crop", (96, 96))]
+    {
+        let answer = thumbnail(query).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        let image = image::load_from_memory(&answer.bytes).expect("a picture");
+        assert_eq!((image.width(), image.height()), size);
     }
     assert_eq!(count(&remote, "v1/media/download/{}"), 1);
+    assert_eq!(count(&remote, "v1/media/thumbnail/{}"), 0);
+    thumbnail("width=0&height=48").await.error(400, "M_INVALID_PARAM");
+    thumbnail("width=32&height=24&method=melt").await.error(400, "M_INVALID_PARAM");
 }
 
 #[tokio::test]
@@ -225,7 +236,8 @@ async fn two_servers_exchange_files() {
         assert_eq!(own.headers[header], remote.headers[header]);
     }
     let path = path!("v1/media/thumbnail/{}/{}?width=32&height=32", one.name(), id);
-    assert!(bob.get(&path).await.text == own.text);
+    // Whatever its type says, it is no picture.
+    bob.get(&path).await.error(400, "M_UNKNOWN");
     let none = path!("v1/media/download/{}/none", one.name());
     bob.get(&none).await.error(404, "M_NOT_FOUND");
 }

@@ -58,17 +58,30 @@ async fn nobody_adds_a_header_or_a_part_by_a_files_name() {
 }
 
 #[tokio::test]
-async fn an_image_is_its_own_thumbnail() {
+async fn thumbnails_of_our_files_are_made_for_others() {
     let server = TestServer::federating().await;
     let alice = server.register("alice").await;
-    let image = upload(&alice, "image/png", b"no real image", "a.png").await;
+    let mut picture = std::io::Cursor::new(Vec::new());
+    let grey = image::GrayImage::from_fn(300, 200, |x, y| image::Luma([(x * 7 ^ y * 13) as u8]));
+    grey.write_to(&mut picture, image::ImageFormat::Png).expect("a picture");
+    let image = upload(&alice, "image/png", picture.get_ref(), "a.png").await;
     let text = upload(&alice, "text/plain", b"text", "a.txt").await;
     let remote = RemoteServer::start().await;
     let thumbnail = async |id: &str, query: &str| {
         remote.get(&server, &format!("v1/media/thumbnail/{id}?{query}")).await
     };
-    let answer = thumbnail(&image, "width=32&height=32&method=scale").await;
-    assert_eq!(parts(&answer)[1].1, "no real image");
+    let answer = thumbnail(&image, "width=32&height=32&method=crop").await;
+    let (head, _) = &parts(&answer)[1];
+    assert!(head.contains("content-type: image/jpeg"), "{head}");
+    assert!(head.contains("content-disposition: inline; filename=\"thumbnail.jpg\""), "{head}");
+    let start = answer.bytes.windows(3).position(|three| three == [0xff, 0xd8, 0xff]);
+    let made = image::load_from_memory(&answer.bytes[start.expect("a JPEG file")..]);
+    let made = made.expect("a picture");
+    assert_eq!((made.width(), made.height()), (32, 32));
+    // One that is small enough goes as it is.
+    let answer = thumbnail(&image, "width=400&height=400").await;
+    let whole = answer.bytes.windows(picture.get_ref().len()).any(|part| part == picture.get_ref());
+    assert!(whole, "{:?}", parts(&answer)[1].0);
     thumbnail(&text, "width=32&height=32").await.error(400, "M_UNKNOWN");
     thumbnail(&image, "width=0&height=32").await.error(400, "M_INVALID_PARAM");
     let missing = thumbnail(&image, "width=32").await;

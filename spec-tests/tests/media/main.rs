@@ -1,4 +1,5 @@
-//! Files: up in one request or in many, down whole or in part.
+//! Files: up in one request or in many, down whole or in part; their small pictures; what is behind URLs.
+//! [Spec](https://spec.matrix.org/latest/client-server-api/#content-repository)
 
 #![allow(
     clippy::unwrap_used,
@@ -13,8 +14,11 @@ mod frozen;
 mod import;
 mod kill;
 mod memory;
+mod picture;
+mod preview;
 mod quota;
 mod redaction;
 mod resumable;
 mod support;
+mod thumbnail;
 mod tus;

@@ -53,7 +53,9 @@ async fn a_file_comes_in_parts() {
     let media = header(&last.headers, "matrix-content-uri").strip_prefix("mxc://").unwrap();
     assert!(get(server.address(), &alice, media).await == file);
     let answer = alice.get(&crate::support::download(media)).await;
-    assert!(answer.headers["content-disposition"].to_str().unwrap().starts_with("inline"));
+    assert_eq!(answer.headers["content-type"], "text/plain");
+    // No text, whatever its type says.
+    assert!(answer.headers["content-disposition"].to_str().unwrap().starts_with("attachment"));
     assert_eq!(answer.headers["content-type"], "text/plain");
 }
 

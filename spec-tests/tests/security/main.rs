@@ -10,6 +10,7 @@ mod auth_rules;
 mod bad_input;
 mod device_info;
 mod device_keys;
+mod media;
 mod membership;
 mod signatures;
 mod disclosure;

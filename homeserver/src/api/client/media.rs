@@ -3,7 +3,7 @@
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#content-repository)
 
 pub(in crate::api) mod answer;
-mod legacy;
+pub(in crate::api) mod legacy;
 mod range;
 mod resumable;
 mod tus;
@@ -45,7 +45,6 @@ pub fn add_streams(router: Router) -> Router {
         .route("/_matrix/media/v1/create", post(upload::create_mxc_uri))
         .route("/_matrix/media/v3/upload/{0}/{1}", upload())
         .route("/_matrix/client/v1/media/download/{0}/{1}", get(get_content))
-        .route("/_matrix/client/v1/media/thumbnail/{0}/{1}", get(get_content_thumbnail))
         .route("/_matrix/client/v1/media/download/{0}/{1}/{2}", get(get_content_as_filename))
         .route("/_matrix/client/v1/media/config", get(get_media_config))
         .route("/_matrix/media/v3/config", get(get_media_config))
@@ -105,49 +104,6 @@ async fn download(
 
 fn no_file() -> ApiError {
     ApiError::not_found("There is no such file")
-}
-
-/// `GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}`
-///
-/// An image is its own thumbnail.
-async fn get_content_thumbnail(
-    State(media): State<Media>,
-    _: Authenticated,
-    Path((server, id)): Path<(String, String)>,
-    Query(size): Query<Size>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    size.check()?;
-    let options = Options { timeout_ms: size.timeout_ms };
-    let mxc = Media::named(&server, &id).ok_or_else(no_file)?;
-    let row = media.find(&mxc, options.wait()).await?.ok_or_else(no_file)?;
-    if !row.content_type.as_deref().unwrap_or_default().starts_with("image/") {
-        return Err(ApiError::unknown_type("There are no thumbnails of such files"));
-    }
-    send(&media, &mxc, &row, None, &headers)
-}
-
-/// Pixels of a side.
-const LARGEST: u32 = 4_096;
-
-#[derive(Deserialize)]
-struct Size {
-    width: u32,
-    height: u32,
-    method: Option<String>,
-    timeout_ms: Option<u64>,
-}
-
-impl Size {
-    fn check(&self) -> Result<(), ApiError> {
-        if !matches!(self.method.as_deref(), None | Some("scale" | "crop")) {
-            return Err(ApiError::invalid_param("A thumbnail is scaled or cropped"));
-        }
-        if !(1..=LARGEST).contains(&self.width) || !(1..=LARGEST).contains(&self.height) {
-            return Err(ApiError::invalid_param("A thumbnail cannot have this size"));
-        }
-        Ok(())
-    }
 }
 
 /// `GET /_matrix/client/v1/media/config`, `GET /_matrix/media/v3/config`, with what MSC4034 adds.

@@ -10,18 +10,22 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use futures_util::{StreamExt, stream};
-use http::{HeaderValue, header};
+use futures_util::{StreamExt, stream, stream::BoxStream};
+use http::{HeaderMap, HeaderValue, header};
 use kith_media_store::{Mxc, Row};
 use serde::Deserialize;
 
 use crate::{
     api::{
         ApiError,
-        client::media::{WAIT, answer::file_headers},
+        client::{
+            media::{WAIT, answer::file_headers},
+            thumbnail::{Asked, picture_headers},
+        },
         incoming::{FromServer, Path, Query, State},
     },
     media::Media,
+    pictures::Pictures,
     random::random_string,
 };
 
@@ -50,48 +54,44 @@ async fn get_content(
     Query(Options { timeout_ms }): Query<Options>,
 ) -> Result<Response, ApiError> {
     let (mxc, row) = find(&media, &id, timeout_ms).await?;
-    send(&media, &mxc, &row)
-}
-
-/// What a thumbnail is asked for; the size is the least that is wanted.
-#[derive(Deserialize)]
-struct Size {
-    width: u32,
-    height: u32,
-    timeout_ms: Option<u64>,
+    let headers = file_headers(&row, None)?;
+    send(&headers, row.size, media.read(&mxc, 0..row.size))
 }
 
 /// `GET /_matrix/federation/v1/media/thumbnail/{mediaId}`
-///
-/// An image is its own thumbnail.
 async fn get_content_thumbnail(
     State(media): State<Media>,
+    State(pictures): State<Pictures>,
     _: FromServer,
     Path(id): Path<String>,
-    Query(size): Query<Size>,
+    Query(asked): Query<Asked>,
 ) -> Result<Response, ApiError> {
-    if size.width == 0 || size.height == 0 {
-        return Err(ApiError::invalid_param("A thumbnail has a width and a height"));
-    }
-    let (mxc, row) = find(&media, &id, size.timeout_ms).await?;
-    if !row.content_type.as_deref().unwrap_or_default().starts_with("image/") {
-        return Err(ApiError::unknown_type("There are no thumbnails of such files"));
-    }
-    send(&media, &mxc, &row)
+    let size = asked.size()?;
+    let mxc = media.own(&id).ok_or_else(no_file)?;
+    let picture = pictures.thumbnail(&mxc, size, asked.wait(), false).await?;
+    let picture = picture.ok_or_else(no_file)?;
+    let headers = picture_headers(&picture)?;
+    send(&headers, picture.size, picture.content)
 }
 
 async fn find(media: &Media, id: &str, timeout_ms: Option<u64>) -> Result<(Mxc, Row), ApiError> {
-    let no_file = || ApiError::not_found("There is no such file");
     let mxc = media.own(id).ok_or_else(no_file)?;
     let wait = timeout_ms.map_or(WAIT, Duration::from_millis).min(LONGEST_WAIT);
     let row = media.find(&mxc, wait).await?.ok_or_else(no_file)?;
     Ok((mxc, row))
 }
 
-/// Metadata, of which the specification knows none yet, and the file, with these boundaries.
-fn send(media: &Media, mxc: &Mxc, row: &Row) -> Result<Response, ApiError> {
+fn no_file() -> ApiError {
+    ApiError::not_found("There is no such file")
+}
+
+/// Metadata, of which the specification knows none yet, and the file.
+fn send(
+    headers: &HeaderMap,
+    size: u64,
+    content: BoxStream<'static, Result<Bytes, kith_media_store::Error>>,
+) -> Result<Response, ApiError> {
     let boundary = random_string(BOUNDARY);
-    let headers = file_headers(row, None)?;
     let mut head = format!("\r\n--{boundary}\r\ncontent-type: application/json\r\n\r\n{{}}");
     head.push_str(&format!("\r\n--{boundary}\r\n"));
     let mut head = head.into_bytes();
@@ -105,9 +105,8 @@ fn send(media: &Media, mxc: &Mxc, row: &Row) -> Result<Response, ApiError> {
     }
     head.extend_from_slice(b"\r\n");
     let tail = format!("\r\n--{boundary}--\r\n");
-    let length = head.len() as u64 + row.size + tail.len() as u64;
+    let length = head.len() as u64 + size + tail.len() as u64;
     let part = |bytes: Vec<u8>| stream::iter([Ok(Bytes::from(bytes))]);
-    let content = media.read(mxc, 0..row.size);
     let body = part(head).chain(content).chain(part(tail.into_bytes()));
     let mixed = format!("multipart/mixed; boundary={boundary}");
     let mixed = HeaderValue::try_from(mixed).map_err(ApiError::internal)?;

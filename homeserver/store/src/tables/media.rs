@@ -124,7 +124,7 @@ pub struct MediaRow {
     /// What the uploader or the other server says that it is; not to be believed.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
-    /// What its first bytes look like: `image/png`.
+    /// What its first bytes look like: a word of `media_store::sniff`.
     #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
     pub sniffed: Option<String>,
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
@@ -210,4 +210,88 @@ pub struct BlockedRow {
     pub at: u64,
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+// Pictures.
+
+/// What came of making a file small.
+/// - Key: the file, then the size: `crop 96x96`, `scale 320x240 animated`.
+/// - Written by `media_store::thumbnail`.
+pub const THUMBNAILS: Table<(OwnedServerName, String, String), Json<ThumbnailRow>> =
+    Table::new(0xac, "thumbnails");
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThumbnailRow {
+    /// Milliseconds since the epoch.
+    #[serde(rename = "m")]
+    pub made: u64,
+    #[serde(rename = "s")]
+    pub state: ThumbnailState,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "s")]
+pub enum ThumbnailState {
+    /// `chunk`: 64 hexadecimal digits. `length`: bytes.
+    #[serde(rename = "k")]
+    Kept {
+        #[serde(rename = "c")]
+        chunk: String,
+        #[serde(rename = "l")]
+        length: u32,
+        #[serde(rename = "p")]
+        picture: PictureRow,
+    },
+    /// The file itself is small enough.
+    #[serde(rename = "w")]
+    Whole {
+        #[serde(rename = "p")]
+        picture: PictureRow,
+    },
+    #[serde(rename = "r")]
+    Refused {
+        #[serde(rename = "y")]
+        why: String,
+    },
+    /// The decoder did not survive it. `until`: milliseconds since the epoch.
+    #[serde(rename = "d")]
+    Died {
+        #[serde(rename = "u")]
+        until: u64,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PictureRow {
+    #[serde(rename = "t")]
+    pub content_type: String,
+    /// Pixels.
+    #[serde(rename = "w")]
+    pub width: u32,
+    #[serde(rename = "h")]
+    pub height: u32,
+}
+
+/// What was found behind URLs.
+/// - Key: the BLAKE3 of the URL, then when it was looked at, in milliseconds since the epoch.
+/// - Written by `media_store::preview`.
+pub const PREVIEWS: Table<([u8; 32], u64), Json<PreviewRow>> = Table::new(0xad, "previews");
+
+/// The same by age.
+/// - Key: as in [`PREVIEWS`], the other way round. Written by `media_store::preview`.
+pub const PREVIEWS_BY_AGE: Table<(u64, [u8; 32]), ()> = Table::new(0xae, "previews_by_age");
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PreviewRow {
+    #[serde(rename = "u")]
+    pub url: String,
+    /// For how long it is given out; milliseconds since the epoch.
+    #[serde(rename = "e")]
+    pub until: u64,
+    /// The properties; absent if nothing could be had.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The media ID of its picture, a file of the team's.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }

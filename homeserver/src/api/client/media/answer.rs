@@ -5,7 +5,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use kith_media_store::{Mxc, Row};
+use kith_media_store::{
+    Mxc, Row,
+    sniff::{self, Class},
+};
 use ruma::http_headers::{ContentDisposition, ContentDispositionType};
 
 use super::range::{Wanted, wanted};
@@ -47,59 +50,14 @@ pub(super) fn send(
     Ok((status, headers, Body::from_stream(media.read(mxc, range))).into_response())
 }
 
-/// Types that a browser may show in place; anything else is saved.
-/// [Spec](https://spec.matrix.org/latest/client-server-api/#serving-inline-content)
-const INLINE: [&str; 26] = [
-    "text/css",
-    "text/plain",
-    "text/csv",
-    "application/json",
-    "application/ld+json",
-    "image/jpeg",
-    "image/gif",
-    "image/png",
-    "image/apng",
-    "image/webp",
-    "image/avif",
-    "video/mp4",
-    "video/webm",
-    "video/ogg",
-    "video/quicktime",
-    "audio/mp4",
-    "audio/webm",
-    "audio/aac",
-    "audio/mpeg",
-    "audio/ogg",
-    "audio/wave",
-    "audio/wav",
-    "audio/x-wav",
-    "audio/x-pn-wav",
-    "audio/flac",
-    "audio/x-flac",
-];
-
-/// Whether a browser may show it: the type is on the list, and the file is what it says as far as can be
-/// told.
-fn may_be_shown(content_type: &str, sniffed: Option<&str>) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if !INLINE.contains(&essence.as_str()) {
-        return false;
-    }
-    let kind = |name: &str| match name.split('/').next().unwrap_or_default() {
-        // The same containers hold both.
-        "audio" | "video" => "stream".to_owned(),
-        kind => kind.to_owned(),
-    };
-    sniffed.is_none_or(|sniffed| kind(sniffed) == kind(&essence))
-}
-
 /// What the uploader claimed is repeated, but never believed: no script runs, nothing is sniffed.
 pub(in crate::api) fn file_headers(
     row: &Row,
     filename: Option<String>,
 ) -> Result<HeaderMap, ApiError> {
     let content_type = row.content_type.as_deref().unwrap_or("application/octet-stream");
-    let kind = if may_be_shown(content_type, row.sniffed.as_deref()) {
+    let class = row.sniffed.as_deref().map_or(Class::Other, Class::of_word);
+    let kind = if sniff::is_inline(Some(content_type), class) {
         ContentDispositionType::Inline
     } else {
         ContentDispositionType::Attachment
@@ -112,6 +70,12 @@ pub(in crate::api) fn file_headers(
     headers.insert(header::CONTENT_TYPE, value(content_type).unwrap_or(octets));
     headers.insert(header::CONTENT_LENGTH, row.size.into());
     headers.insert(header::CONTENT_DISPOSITION, value(&disposition).map_err(ApiError::internal)?);
+    keep_safe(&mut headers);
+    Ok(headers)
+}
+
+/// No script runs, nothing is guessed; what is under a URI never changes.
+pub(in crate::api) fn keep_safe(headers: &mut HeaderMap) {
     for (name, text) in [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -120,7 +84,6 @@ pub(in crate::api) fn file_headers(
     ] {
         headers.insert(name, HeaderValue::from_static(text));
     }
-    Ok(headers)
 }
 
 const CONTENT_SECURITY_POLICY: &str = "sandbox; default-src 'none'; script-src 'none'; \

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use axum::{Router, response::Response, routing::get};
 use http::HeaderMap;
-use serde::Deserialize;
+use kith_media_store::{Mxc, Row};
 
 use super::{answer::send, no_file};
 use crate::{
     api::{
         ApiError,
-        incoming::{Path, Query, State},
+        client::thumbnail,
+        incoming::{Path, State},
     },
     media::Media,
 };
@@ -25,7 +26,7 @@ pub(super) fn add(router: Router) -> Router {
         router
             .route(&path("download", ""), get(get_content))
             .route(&path("download", "/{2}"), get(get_content_as_filename))
-            .route(&path("thumbnail", ""), get(get_content_thumbnail))
+            .route(&path("thumbnail", ""), get(thumbnail::get_old_content_thumbnail))
     })
 }
 
@@ -45,26 +46,6 @@ async fn get_content_as_filename(
     download(&media, &server, &id, Some(filename), &headers).await
 }
 
-#[derive(Deserialize)]
-struct Size {
-    width: u32,
-    height: u32,
-}
-
-/// An image is its own thumbnail.
-async fn get_content_thumbnail(
-    State(media): State<Media>,
-    Path((server, id)): Path<(String, String)>,
-    Query(Size { width, height }): Query<Size>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    if width == 0 || height == 0 {
-        return Err(ApiError::invalid_param("A thumbnail has a width and a height"));
-    }
-    download(&media, &server, &id, None, &headers).await
-}
-
-/// Nothing is fetched and nothing waited for: what is meant is old.
 async fn download(
     media: &Media,
     server: &str,
@@ -72,6 +53,16 @@ async fn download(
     filename: Option<String>,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
+    let (mxc, row) = find(media, server, id).await?;
+    send(media, &mxc, &row, filename, headers)
+}
+
+/// A file from before the operator's date. Nothing is fetched and nothing waited for: what is meant is old.
+pub(in crate::api) async fn find(
+    media: &Media,
+    server: &str,
+    id: &str,
+) -> Result<(Mxc, Row), ApiError> {
     let before = media.shown_to_all_before();
     if before == 0 {
         return Err(no_file());
@@ -84,5 +75,5 @@ async fn download(
         Err(error) => return Err(error.into()),
     };
     let row = found.filter(|row| row.created < before).ok_or_else(no_file)?;
-    send(media, &mxc, &row, filename, headers)
+    Ok((mxc, row))
 }
