@@ -11,6 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use kith_homeserver::config::{Config, ConfigError, Listener, Serves};
 use ruma::OwnedServerName;
+use url::Url;
 
 mod config;
 mod db;
@@ -60,6 +61,14 @@ enum Command {
         /// The part after the colon in @user:server.name
         #[arg(long, value_name = "NAME")]
         server_name: Option<OwnedServerName>,
+    },
+    /// Carry files for a server, before the same datastore, until SIGTERM or Ctrl-C
+    MediaNode {
+        /// Where the server answers: http://10.0.0.1:8008
+        server: Url,
+        /// Answer on this address instead of the configured ones; can be repeated
+        #[arg(long, value_name = "ADDR")]
+        listen: Vec<SocketAddr>,
     },
     /// Write a configuration file in which every setting is explained
     Init {
@@ -119,6 +128,14 @@ impl Cli {
                 config.validate()?;
                 logging::start(&config.log)?;
                 block_on(serve::serve(config))
+            }
+            Command::MediaNode { server, listen } => {
+                let mut config = source.load(environment)?;
+                if !listen.is_empty() {
+                    config.listeners = listen.into_iter().map(plain).collect();
+                }
+                logging::start(&config.log)?;
+                block_on(serve::carry(config, &server))
             }
             Command::Init { server_name } => config::init(&source, server_name),
             Command::Config(command) => command.run(&source, environment),

@@ -46,4 +46,5 @@ pub mod api;
 pub mod certificates;
 pub mod acme;
 pub mod listen;
+pub mod media_node;
 pub mod server;

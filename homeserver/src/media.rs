@@ -5,6 +5,7 @@
 mod import;
 pub mod jobs;
 mod multipart;
+pub mod plan;
 mod references;
 pub mod remote;
 
@@ -50,6 +51,7 @@ pub struct Media {
     remote: RemoteMedia,
     import: Import,
     jobs: Jobs,
+    folder: String,
 }
 
 impl Media {
@@ -59,13 +61,19 @@ impl Media {
         remotes: Remotes,
         client: Client,
     ) -> Result<Self, chunks::Error> {
-        let chunks = Chunks::open(&places(team.config(), store.team()), store.clone()).await?;
+        let folder = folder(store.team());
+        let chunks = Chunks::open(&places(team.config(), &folder), store.clone()).await?;
         let policy = policy(team.config());
         let files = MediaStore::new(team.server_name().to_owned(), chunks, store.clone(), policy);
         let remote = RemoteMedia::new(remotes, client, files.clone(), team.config().limits.upload);
-        let folder = team.config().data_dir.join("media").join(store.team().to_string());
-        let import = Import::new(team.server_name().to_owned(), folder, store, files.clone());
-        Ok(Self { team, store: files, remote, import, jobs: Jobs::default() })
+        let old = team.config().data_dir.join("media").join(store.team().to_string());
+        let import = Import::new(team.server_name().to_owned(), old, store, files.clone());
+        Ok(Self { team, store: files, remote, import, jobs: Jobs::default(), folder })
+    }
+
+    /// The team's folder in the datastore.
+    pub fn folder(&self) -> &str {
+        &self.folder
     }
 
     pub fn store(&self) -> &MediaStore {
@@ -161,14 +169,19 @@ impl Media {
     }
 }
 
+/// A team's folder in the datastore.
+pub fn folder(team: kith_store::TeamId) -> String {
+    team.to_string()
+}
+
 /// Where the chunks of a team are.
-pub fn places(config: &config::Config, team: kith_store::TeamId) -> chunk_config::Config {
+pub fn places(config: &config::Config, folder: &str) -> chunk_config::Config {
     let media = &config.media;
     let place = |uri: &config::Secret| Place::Uri(uri.expose().to_owned());
-    let folder = || Place::folder(config.data_dir.join("media").join("store"));
-    let datastore = media.datastore.as_ref().map_or_else(folder, place);
+    let own = || Place::folder(config.data_dir.join("media").join("store"));
+    let datastore = media.datastore.as_ref().map_or_else(own, place);
     let key = media.master_key.clone().unwrap_or_else(|| config.data_dir.join("media.key"));
-    let places = chunk_config::Config::new(datastore, team.to_string(), MasterKey::File(key));
+    let places = chunk_config::Config::new(datastore, folder, MasterKey::File(key));
     chunk_config::Config { mirror: media.mirror.as_ref().map(place), ..places }
 }
 

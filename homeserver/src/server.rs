@@ -167,6 +167,10 @@ impl Server {
             }))
             .layer(cors())
             .layer(from_fn(api::client::media::announce))
+            .layer(from_fn_with_state(
+                self.0.config.media.node_secret.clone(),
+                api::client::media::delegate,
+            ))
             .layer(from_fn_with_state(self.clone(), choose_team))
             .layer(from_fn_with_state(self.0.metrics.clone(), api::metrics::measure))
     }

@@ -124,11 +124,20 @@ impl fmt::Debug for Chunks {
 impl Chunks {
     /// Opens the datastore and reads the keys, or makes them at the first start.
     pub async fn open(config: &Config, store: Store) -> Result<Self, Error> {
+        Self::open_with(config, store, true).await
+    }
+
+    /// As [`Chunks::open`], for a datastore that was written to before: no keys are made.
+    pub(crate) async fn open_known(config: &Config, store: Store) -> Result<Self, Error> {
+        Self::open_with(config, store, false).await
+    }
+
+    async fn open_with(config: &Config, store: Store, may_begin: bool) -> Result<Self, Error> {
         if !(PACKED..=MAX_CHUNK).contains(&config.chunk_size) {
             return Err(Error::Config("chunks have 64 KiB to 16 MiB".to_owned()));
         }
         let places = moving::places(config, &store).await?;
-        let (keys, master) = keys::load(&config.master_key, &store, &places).await?;
+        let (keys, master) = keys::load(&config.master_key, &store, &places, may_begin).await?;
         let packer = Packer::open(&store).await?;
         let born = born(&store).await?;
         Ok(Self(Arc::new(Inner {
@@ -340,7 +349,7 @@ impl Inner {
         }
     }
 
-    async fn read_row(
+    pub(crate) async fn read_row(
         self: &Arc<Self>,
         id: &ChunkId,
         row: &ChunkRow,

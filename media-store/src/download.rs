@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How many chunks are read before they are wanted.
-const AHEAD: usize = 2;
+pub(crate) const AHEAD: usize = 2;
 /// How many files of other servers are known to have been asked for more lately than their rows say.
 const RECENT: usize = 10_000;
 
@@ -155,7 +155,7 @@ fn continuation(page: &[Extent], from: u64) -> Option<u64> {
 }
 
 /// Which bytes of the chunk are wanted.
-fn part(extent: Extent, wanted: &Range<u64>) -> Option<Range<u32>> {
+pub(crate) fn part(extent: Extent, wanted: &Range<u64>) -> Option<Range<u32>> {
     let end = extent.offset + u64::from(extent.length);
     let (from, to) = (wanted.start.max(extent.offset), wanted.end.min(end));
     let within = |at: u64| u32::try_from(at - extent.offset).ok();

@@ -19,11 +19,13 @@ use crate::{chunks::Error, config::MasterKey, crypto::KeyRing, id::ChunkId, mirr
 const FOLDER: &str = "v1/k/";
 const ROWS: &str = "key ";
 
-/// The keys of a store, and the master key that they are wrapped with. At the first start both are made.
+/// The keys of a store, and the master key that they are wrapped with. At the first start both are made, if
+/// it may be that.
 pub(crate) async fn load(
     source: &MasterKey,
     store: &Store,
     places: &Places,
+    may_begin: bool,
 ) -> Result<(KeyRing, [u8; 32]), Error> {
     let known = rows(store).await?;
     let found = match objects(places).await {
@@ -36,6 +38,9 @@ pub(crate) async fn load(
     };
     let foreign = |_| Error::Keys("the master key is not the one of this store".to_owned());
     if known.is_empty() {
+        if found.is_empty() && !may_begin {
+            return Err(Error::Keys("the datastore has none: is it the right one?".to_owned()));
+        }
         let master = master(source, found.is_empty())?;
         if found.is_empty() {
             let ring = KeyRing::generate();

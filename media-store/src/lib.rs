@@ -8,6 +8,8 @@
 //! - [`sniff`]: what a file is by its first bytes. [`thumbnail`]: small pictures of files. [`preview`]: what is
 //!   behind URLs. [`decoder`]: the process in which [`picture`] may die of what it is given.
 //!
+//! - [`plan`]: how other processes read files, which have the datastore and no index.
+//!
 //! One store is one team's. See README.md for what is here and what never is.
 
 mod agenda;
@@ -37,6 +39,7 @@ pub mod moving;
 pub mod old;
 mod pack;
 pub mod picture;
+pub mod plan;
 pub mod policy;
 pub mod preview;
 pub mod quota;

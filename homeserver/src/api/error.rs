@@ -188,7 +188,7 @@ impl ApiError {
         Self::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", reason)
     }
 
-    /// Why another server did not give what was asked for.
+    /// Why another process did not give what was asked for.
     pub fn remote_failure(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", reason)
     }

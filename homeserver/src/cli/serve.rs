@@ -8,10 +8,12 @@ use anyhow::Context;
 use kith_homeserver::{
     config::{Config, EngineKind, OpenRegistration},
     listen::ListenError,
+    media_node::RunningNode,
     server::{RunningServer, Server, StartError},
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use url::Url;
 
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     allow_many_connections();
@@ -40,6 +42,18 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
         }
     }
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// `kith media-node`: the same for a process that carries files.
+pub(super) async fn carry(config: Config, server: &Url) -> anyhow::Result<()> {
+    allow_many_connections();
+    let mut signals = Signals::new()?;
+    let running = RunningNode::start(config, server).await?;
+    let addresses: Vec<String> = running.addresses.iter().map(ToString::to_string).collect();
+    super::say(format!("Answers on {}", addresses.join(", ")))?;
+    while signals.next().await == RELOAD {}
+    running.stop().await;
     Ok(())
 }
 

@@ -17,6 +17,8 @@ pub struct Media {
     pub mirror: Option<Secret>,
     /// The file with the key that wraps all others: 64 hexadecimal digits. In `data_dir` without.
     pub master_key: Option<PathBuf>,
+    /// What media nodes prove themselves with; without one there are none.
+    pub node_secret: Option<Secret>,
     /// How many URIs a user may have reserved without having uploaded to them.
     pub pending_uploads: u64,
     /// How long a reserved URI, or an upload that broke off, is kept.
@@ -50,6 +52,7 @@ impl Default for Media {
             datastore: None,
             mirror: None,
             master_key: None,
+            node_secret: None,
             pending_uploads: 5,
             unused_upload: DAY,
             user_bytes: None,

@@ -14,6 +14,7 @@ mod frozen;
 mod import;
 mod kill;
 mod memory;
+mod nodes;
 mod picture;
 mod preview;
 mod quota;

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use self::answer::send;
-pub(crate) use self::resumable::announce;
+pub(crate) use self::{answer::delegate, resumable::announce};
 pub(in crate::api) use self::upload::WAIT;
 use crate::{
     api::{

@@ -1,7 +1,10 @@
 //! How does a file go out?
 
 use axum::{
+    Extension,
     body::Body,
+    extract::{Request, State},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -11,8 +14,17 @@ use kith_media_store::{
 };
 use ruma::http_headers::{ContentDisposition, ContentDispositionType};
 
+use subtle::ConstantTimeEq;
+
 use super::range::{Wanted, wanted};
-use crate::{api::ApiError, media::Media};
+use crate::{
+    api::ApiError,
+    config::Secret,
+    media::{
+        Media,
+        plan::{LENGTH, PLANNED, Planned, SECRET},
+    },
+};
 
 /// The file or the part that is asked for.
 pub(super) fn send(
@@ -47,7 +59,42 @@ pub(super) fn send(
         headers.insert(header::CONTENT_RANGE, value);
         headers.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
     }
-    Ok((status, headers, Body::from_stream(media.read(mxc, range))).into_response())
+    Ok(planned(Planned::new(media, mxc, range), status, headers))
+}
+
+/// An answer whose body may be read by somebody else.
+pub(in crate::api) fn planned(body: Planned, status: StatusCode, headers: HeaderMap) -> Response {
+    let stream = Body::from_stream(body.read());
+    (status, headers, Extension(body), stream).into_response()
+}
+
+/// A media node is told how the answer is made, and sends it.
+pub(crate) async fn delegate(
+    State(secret): State<Option<Secret>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let given = request.headers().get(SECRET);
+    let is_node = secret.zip(given).is_some_and(|(secret, given)| {
+        bool::from(secret.expose().as_bytes().ct_eq(given.as_bytes()))
+    });
+    let mut response = next.run(request).await;
+    let Some(body) = response.extensions_mut().remove::<Planned>().filter(|_| is_node) else {
+        return response;
+    };
+    let plan = match body.plan().await {
+        Ok(plan) => plan,
+        Err(error) => return ApiError::from(error).into_response(),
+    };
+    let (mut parts, _) = response.into_parts();
+    if let Some(length) = parts.headers.remove(header::CONTENT_LENGTH) {
+        parts.headers.insert(LENGTH, length);
+    }
+    parts.headers.insert(PLANNED, HeaderValue::from_static("1"));
+    match serde_json::to_vec(&plan) {
+        Ok(plan) => Response::from_parts(parts, Body::from(plan)),
+        Err(error) => ApiError::internal(error).into_response(),
+    }
 }
 
 /// What the uploader claimed is repeated, but never believed: no script runs, nothing is sniffed.
