@@ -9,6 +9,7 @@ if [ ! -f .env ]; then
 GARAGE_RPC_SECRET=$(random 32)
 S3_KEY=GK$(random 12)
 S3_SECRET=$(random 32)
+NODE_SECRET=$(random 32)
 EOF
     )
 fi
@@ -38,4 +39,4 @@ garage garage1 key info kith >/dev/null 2>&1 ||
     garage garage1 key import --yes -n kith "$S3_KEY" "$S3_SECRET" >/dev/null
 garage garage1 bucket info kith >/dev/null 2>&1 || garage garage1 bucket create kith
 garage garage1 bucket allow --read --write kith --key kith >/dev/null
-docker compose up -d --build kith
+docker compose up -d --build kith media-node
