@@ -157,7 +157,8 @@ impl Node {
     /// Opened when the first file of a team is asked for, and anew when there are new keys.
     async fn reader(&self, plan: &Plan) -> Result<Reader, chunks::Error> {
         let mut readers = self.readers.lock().await;
-        if let Some(reader) = readers.get(&plan.folder).filter(|known| known.has_keys(&plan.parts)) {
+        if let Some(reader) = readers.get(&plan.folder).filter(|known| known.has_keys(&plan.parts))
+        {
             return Ok(reader.clone());
         }
         let reader = Reader::open(&media::places(&self.config, &plan.folder)).await?;

@@ -73,9 +73,10 @@ impl Reader {
         let reads = stream::iter(parts).map(move |part| {
             let chunks = chunks.clone();
             async move {
-                let id: ChunkId = part.chunk.parse().map_err(|_| {
-                    chunks::Error::Config(format!("{:?} is no chunk", part.chunk))
-                })?;
+                let id: ChunkId = part
+                    .chunk
+                    .parse()
+                    .map_err(|_| chunks::Error::Config(format!("{:?} is no chunk", part.chunk)))?;
                 chunks.0.read_row(&id, &part.row, part.range).await
             }
         });

@@ -36,7 +36,11 @@ async fn main() {
     let before = memory(kith.id());
     upload(kith.address, &alice, Path::new("/dev/urandom"), 4 * size);
     let grown = memory(kith.id()).saturating_sub(before);
-    println!("an upload of {} MiB took {} MiB of memory (wanted: 48)", 4 * size / MIB, grown / 1024);
+    println!(
+        "an upload of {} MiB took {} MiB of memory (wanted: 48)",
+        4 * size / MIB,
+        grown / 1024
+    );
 
     let source = folder.path().join("source");
     write(&source, size);
@@ -63,7 +67,9 @@ async fn main() {
             }
             let _ = nginx.kill();
             let ratio = theirs / down;
-            println!("nginx {theirs:.2} s, download {down:.2} s: {ratio:.2} of nginx (wanted: 0.35)");
+            println!(
+                "nginx {theirs:.2} s, download {down:.2} s: {ratio:.2} of nginx (wanted: 0.35)"
+            );
         }
         None => println!("download {down:.2} s; nginx is not installed"),
     }

@@ -21,8 +21,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use self::answer::send;
-pub(crate) use self::{answer::delegate, resumable::announce};
 pub(in crate::api) use self::upload::WAIT;
+pub(crate) use self::{answer::delegate, resumable::announce};
 use crate::{
     api::{
         ApiError,
