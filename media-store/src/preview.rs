@@ -5,6 +5,7 @@
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1mediapreview_url)
 
 mod charset;
+mod describe;
 mod fetch;
 mod page;
 
@@ -24,8 +25,9 @@ use url::Url;
 
 pub use self::fetch::{Answer, Blocked, Fetch};
 use self::{
+    describe::named,
     fetch::{check, first, follow, whole},
-    page::{Page, tidy},
+    page::Page,
 };
 use crate::{
     MediaStore, Meta, decoder::Decoder, id::Mxc, picture::Facts, policy::milliseconds, sniff,
@@ -35,7 +37,6 @@ use crate::{
 /// Bytes of the largest answer that is read, and of the start of a page that is looked at.
 pub const LARGEST: usize = 10 * 1024 * 1024;
 const PAGE: usize = 2 * 1024 * 1024;
-const OEMBED: usize = 256 * 1024;
 /// For how long a preview, and that there is none, is remembered.
 const SHORTEST: Duration = Duration::from_hours(1);
 const LONGEST: Duration = Duration::from_hours(24);
@@ -45,11 +46,6 @@ const KEPT: Duration = Duration::from_hours(30 * 24);
 /// How long making one may take, and how many are made at once.
 const PATIENCE: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 8;
-/// How many pictures that a page names are tried.
-const IMAGES: usize = 3;
-/// Characters.
-const TITLE: usize = 200;
-const DESCRIPTION: usize = 500;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PreviewError {
@@ -291,83 +287,6 @@ impl Previews {
         follow(&*self.0.fetch, &self.0.blocked, url, accept).await
     }
 
-    async fn describe(&self, page: Page, url: &Url) -> (Map<String, Value>, Option<Picture>) {
-        let base = page.base.as_deref().and_then(|base| url.join(base).ok());
-        let base = base.unwrap_or_else(|| url.clone());
-        let web = |text: &str| {
-            base.join(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
-        };
-        let told = page.property(&["og:title", "twitter:title"]).is_some();
-        let embed = match page.oembed.as_deref().filter(|_| !told).and_then(web) {
-            Some(url) => self.oembed(url).await.unwrap_or_default(),
-            None => Map::new(),
-        };
-        let embedded = |name: &str| embed.get(name).and_then(Value::as_str);
-        let mut properties = Map::new();
-        let mut put = |name: &str, value: Option<&str>, most: usize| {
-            if let Some(value) = value.and_then(|value| tidy(value, most)) {
-                properties.insert(name.to_owned(), value.into());
-            }
-        };
-        let title = page.property(&["og:title", "twitter:title"]).or(embedded("title"));
-        put("og:title", title.or(page.title.as_deref()).or(page.heading.as_deref()), TITLE);
-        let description = page.property(&["og:description", "twitter:description", "description"]);
-        let description = description.or(embedded("author_name")).or(page.text.as_deref());
-        put("og:description", description, DESCRIPTION);
-        let site = page.property(&["og:site_name", "application-name"]);
-        put("og:site_name", site.or(embedded("provider_name")), TITLE);
-        put("og:type", page.property(&["og:type"]), 64);
-        put("og:image:alt", page.property(&["og:image:alt", "twitter:image:alt"]), DESCRIPTION);
-        let canonical = page.property(&["og:url"]).and_then(web);
-        put("og:url", Some(canonical.as_ref().unwrap_or(url).as_str()), fetch::LONGEST_URL);
-        for name in ["og:video", "og:audio"] {
-            let file = [format!("{name}:secure_url"), format!("{name}:url"), name.to_owned()];
-            let names: Vec<&str> = file.iter().map(String::as_str).collect();
-            let file = page.property(&names).and_then(web);
-            put(name, file.as_ref().map(Url::as_str), fetch::LONGEST_URL);
-        }
-        let images = [
-            page.property(&["og:image:secure_url", "og:image:url", "og:image"]),
-            page.property(&["twitter:image", "twitter:image:src"]),
-            embedded("thumbnail_url"),
-            page.image.as_deref(),
-            page.icon.as_deref(),
-        ];
-        let mut picture = None;
-        for url in images.into_iter().flatten().filter_map(web).take(IMAGES) {
-            picture = self.picture_at(url).await;
-            if picture.is_some() {
-                break;
-            }
-        }
-        if picture.is_none() {
-            properties.remove("og:image:alt");
-        }
-        (properties, picture)
-    }
-
-    /// What the page's server offers to those who embed the page.
-    async fn oembed(&self, url: Url) -> Option<Map<String, Value>> {
-        let (_, answer) = self.follow(url, "application/json").await.ok()?;
-        let bytes = whole(answer, OEMBED).await.ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-
-    /// A preview is one without its picture too.
-    async fn picture_at(&self, url: Url) -> Option<Picture> {
-        let (_, answer) = self.follow(url, "image/*").await.ok()?;
-        let kind = sniff::essence(answer.content_type.as_deref().unwrap_or_default());
-        if !kind.starts_with("image/") {
-            return None;
-        }
-        self.picture(whole(answer, LARGEST).await.ok()?).await
-    }
-
-    async fn picture(&self, bytes: Bytes) -> Option<Picture> {
-        let facts = self.0.decoder.inspect(stream::iter([Ok(bytes.clone())])).await.ok()?;
-        Some(Picture { bytes, facts })
-    }
-
     /// Makes a picture a file of this team's.
     async fn keep(&self, picture: Picture, properties: &mut Map<String, Value>) -> Option<Mxc> {
         let Picture { bytes, facts } = picture;
@@ -393,18 +312,6 @@ impl Previews {
         properties.insert("matrix:image:size".to_owned(), size.into());
         Some(mxc)
     }
-}
-
-/// What is no page is called as its file.
-fn named(url: &Url) -> Map<String, Value> {
-    let name = url.path_segments().and_then(|mut segments| segments.next_back());
-    let name = name.filter(|name| !name.is_empty()).or(url.host_str());
-    let mut properties = Map::new();
-    if let Some(name) = name.and_then(|name| tidy(name, TITLE)) {
-        properties.insert("og:title".to_owned(), name.into());
-    }
-    properties.insert("og:url".to_owned(), url.as_str().into());
-    properties
 }
 
 /// As the server asks for in `Cache-Control: max-age=600`.
