@@ -150,6 +150,8 @@ impl Decoder {
         let mut child = Command::new(&self.program)
             .args([COMMAND, &order])
             .env_clear()
+            // `kith`'s allocator would take a gigabyte of addresses at once, before they are limited.
+            .env("MIMALLOC_ARENA_RESERVE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
