@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     Error, MediaStore,
     agenda::{self, Duty},
+    chunker::Cut,
     chunks::Held,
     hash::{Hashing, hex},
     id::ChunkId,
@@ -29,8 +30,6 @@ use crate::{
 
 /// How many chunks of a request are on their way at once.
 const AHEAD: usize = 3;
-/// Least, usual and greatest bytes of a chunk of a file that is cut by content.
-const BY_CONTENT: (usize, usize, usize) = (1 << 20, 2 << 20, 8 << 20);
 
 pub(crate) struct Appender {
     store: MediaStore,
@@ -204,8 +203,7 @@ impl Appender {
             let more = HEAD.saturating_sub(self.head.len()).min(piece.len());
             self.head.extend_from_slice(&piece[..more]);
         }
-        let most =
-            if self.row.cut_by_content { BY_CONTENT.2 } else { self.store.0.policy.chunk as usize };
+        let most = self.rule().most();
         let mut piece = piece;
         while !piece.is_empty() {
             if self.buffer.capacity() == 0 {
@@ -224,14 +222,17 @@ impl Appender {
         Ok(())
     }
 
+    fn rule(&self) -> Cut {
+        if self.row.cut_by_content {
+            Cut::ByContent
+        } else {
+            Cut::Fixed(self.store.0.policy.chunk)
+        }
+    }
+
     /// Where the full buffer's first chunk ends.
     fn cut(&self) -> usize {
-        if !self.row.cut_by_content {
-            return self.buffer.len();
-        }
-        let (least, usual, most) = BY_CONTENT;
-        let mut cuts = fastcdc::v2020::FastCDC::new(&self.buffer, least, usual, most);
-        cuts.next().map_or(self.buffer.len(), |chunk| chunk.length)
+        self.rule().end(&self.buffer)
     }
 
     /// What is left when the request ends.

@@ -16,6 +16,27 @@ pub enum Cut {
     ByContent,
 }
 
+impl Cut {
+    /// Bytes of a chunk at most; so many must be there before [`Cut::end`] is asked, except at the end.
+    pub fn most(self) -> usize {
+        match self {
+            Self::Fixed(len) => len as usize,
+            Self::ByContent => MAX,
+        }
+    }
+
+    /// Where the first chunk of these bytes ends.
+    pub fn end(self, bytes: &[u8]) -> usize {
+        match self {
+            Self::Fixed(len) => bytes.len().min(len as usize),
+            Self::ByContent => {
+                let chunks = FastCDC::new(bytes, MIN, AVERAGE, MAX);
+                chunks.cut(0, bytes.len()).1.min(bytes.len())
+            }
+        }
+    }
+}
+
 /// Cuts a stream. Holds at most one chunk, and with [`Cut::ByContent`] the piece that was added last.
 #[derive(Debug)]
 pub struct Chunker {
@@ -46,10 +67,7 @@ impl Chunker {
 
     /// The next whole chunk, if enough was added.
     pub fn cut(&mut self) -> Option<Bytes> {
-        let most = match self.cut {
-            Cut::Fixed(len) => len as usize,
-            Cut::ByContent => MAX,
-        };
+        let most = self.cut.most();
         self.fill(most);
         if self.filling.len() < most {
             return None;
@@ -83,13 +101,7 @@ impl Chunker {
 
     /// Takes a chunk off the first `len` bytes, which are all that are there.
     fn cut_off(&mut self, len: usize) -> Bytes {
-        let end = match self.cut {
-            Cut::Fixed(_) => len,
-            Cut::ByContent => {
-                let chunks = FastCDC::new(&self.filling, MIN, AVERAGE, MAX);
-                chunks.cut(0, len).1.clamp(1, len)
-            }
-        };
+        let end = self.cut.end(&self.filling).max(1);
         if end == len {
             return std::mem::take(&mut self.filling).freeze();
         }

@@ -243,7 +243,7 @@ impl Inner {
     /// Removes a pack if nothing of it is needed.
     async fn remove_pack(&self, number: u64, modified: u64) -> Result<bool, Error> {
         // A pack whose rows are about to be written has none either.
-        let _turn = self.packer.turn().await;
+        let _settled = self.packer.settled().await;
         if !self.in_pack(number).await?.is_empty() || self.foreign(modified) {
             return Ok(false);
         }

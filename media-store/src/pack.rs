@@ -15,7 +15,7 @@ use kith_store::{
     tables::{ChunkRow, PACKS, PackedRow},
 };
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, RwLock, RwLockWriteGuard, oneshot};
 
 use crate::{
     chunks::{Error, Inner, now},
@@ -30,8 +30,10 @@ pub(crate) const PACK: usize = 16 << 20;
 pub(crate) struct Packer {
     /// Bounded by the small chunks that are stored at a time.
     waiting: Mutex<VecDeque<Waiting>>,
-    /// Whoever has it writes for all that wait.
+    /// Whoever has it writes the next pack, of all that wait.
     writer: AsyncMutex<()>,
+    /// Shared by those whose pack is there and whose rows are not.
+    without_rows: RwLock<()>,
     /// The number of the newest pack.
     newest: AtomicU64,
 }
@@ -55,6 +57,7 @@ impl Packer {
         Ok(Self {
             waiting: Mutex::default(),
             writer: AsyncMutex::default(),
+            without_rows: RwLock::default(),
             newest: AtomicU64::new(newest),
         })
     }
@@ -71,9 +74,9 @@ impl Packer {
         self.newest.fetch_max(pack, Ordering::Relaxed);
     }
 
-    /// While it lives, no pack is written whose rows are to come.
-    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.writer.lock().await
+    /// While it lives, there is no pack whose rows are still to come.
+    pub(crate) async fn settled(&self) -> RwLockWriteGuard<'_, ()> {
+        self.without_rows.write().await
     }
 
     fn take(&self) -> Vec<Waiting> {
@@ -101,7 +104,7 @@ impl Inner {
         let chunk = Packable { id, row, sealed };
         self.packer.waiting.lock().push_back(Waiting { chunk, answer });
         loop {
-            let _turn = self.packer.turn().await;
+            let turn = self.packer.writer.lock().await;
             match answered.try_recv() {
                 Ok(result) => return result,
                 Err(oneshot::error::TryRecvError::Closed) => return Err(Error::Closed),
@@ -113,7 +116,19 @@ impl Inner {
                 .into_iter()
                 .map(|waiting| (waiting.chunk, waiting.answer))
                 .unzip();
-            let result = self.write_pack(&chunks).await;
+            if chunks.is_empty() {
+                // Our chunk is in a pack, and its row about to be written.
+                drop(turn);
+                return answered.await.map_err(|_| Error::Closed)?;
+            }
+            let _without_rows = self.packer.without_rows.read().await;
+            let written = self.write_object(&chunks).await;
+            // The next pack can be written while the rows of this one are.
+            drop(turn);
+            let result = match written {
+                Ok(rows) => self.store.commit(rows).await.map(drop).map_err(Error::from),
+                Err(error) => Err(error),
+            };
             for answer in answers {
                 // Nobody listens any more if the caller was cancelled.
                 let _ = answer.send(result.clone());
@@ -123,6 +138,13 @@ impl Inner {
 
     /// Writes one pack and the rows of its chunks. The caller has the locks of all of them.
     pub(crate) async fn write_pack(&self, chunks: &[Packable]) -> Result<(), Error> {
+        let rows = self.write_object(chunks).await?;
+        self.store.commit(rows).await?;
+        Ok(())
+    }
+
+    /// Writes one pack and answers the rows of its chunks.
+    async fn write_object(&self, chunks: &[Packable]) -> Result<Batch, Error> {
         let len = chunks.iter().map(|chunk| RECORD + chunk.sealed.len()).sum();
         let number = self.packer.number();
         let (mut pack, mut batch) = (Vec::with_capacity(len), Batch::new());
@@ -133,7 +155,6 @@ impl Inner {
             self.record(&mut batch, id, ChunkRow { packed, ..row.clone() }).await?;
         }
         self.places().write(&pack_path(number), pack.into()).await?;
-        self.store.commit(batch).await?;
-        Ok(())
+        Ok(batch)
     }
 }

@@ -7,11 +7,12 @@ use kith_store::{
     Batch, Scan,
     tables::{CHUNKS_BY_CHECK, ChunkDamage, ChunkRow},
 };
-use tokio::time::Instant;
+use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use crate::{
     backend::Datastore,
     chunks::{Chunks, Error, Inner, now},
+    flight::Pin,
     format::Header,
     id::ChunkId,
     layout::{BAD, Location},
@@ -21,6 +22,8 @@ use crate::{
 
 /// How many chunks are read at a time.
 const AT_A_TIME: usize = 2;
+/// How many chunks are noted to be whole in one commit, if nothing slows the scrub down.
+const NOTES: usize = 32;
 /// How many damaged chunks a report names.
 const NAMED: usize = 1000;
 
@@ -70,6 +73,14 @@ pub(crate) enum Checked {
     Lost(ChunkDamage),
 }
 
+/// The row of a chunk that was checked. Its lock is held until that is written.
+pub(crate) struct Note {
+    id: ChunkId,
+    row: ChunkRow,
+    _guard: OwnedMutexGuard<()>,
+    _pin: Pin,
+}
+
 impl Chunks {
     /// Reads the chunks that were not checked for the longest time, in every place. A copy that is
     /// missing or damaged is written anew from another; what is damaged is set aside, never deleted.
@@ -78,19 +89,27 @@ impl Chunks {
         let scan = Scan::all().before(&(before + 1)).limit(budget.chunks);
         let due = self.0.store.scan(&CHUNKS_BY_CHECK, scan).await?;
         let mut report = ScrubReport { finished: due.len() < budget.chunks, ..Default::default() };
+        let due = self.0.without_stale(due).await?;
         let begun = Instant::now();
-        let check = |((_, id), ()): ((u64, [u8; 32]), ())| {
+        let check = |id| {
             let inner = Arc::clone(&self.0);
-            async move { (ChunkId(id), inner.check(ChunkId(id)).await) }
+            async move { (id, inner.examine(id).await) }
         };
-        let mut checks = stream::iter(due).map(check).buffer_unordered(AT_A_TIME);
-        while let Some((id, checked)) = checks.next().await {
-            report.add(id, checked?);
+        let mut checks = stream::iter(due).map(check).buffered(AT_A_TIME);
+        let mut notes = Vec::new();
+        while let Some((id, examined)) = checks.next().await {
+            let (checked, note) = examined?;
+            report.add(id, checked);
+            notes.extend(note);
+            if notes.len() == NOTES || budget.rate.is_some() {
+                self.0.note(std::mem::take(&mut notes)).await?;
+            }
             if let Some(rate) = budget.rate {
                 let due = Duration::from_secs_f64(report.bytes as f64 / rate.max(1) as f64);
                 tokio::time::sleep_until(begun + due).await;
             }
         }
+        self.0.note(notes).await?;
         Ok(report)
     }
 }
@@ -127,11 +146,19 @@ impl Inner {
 
     /// Checks every copy of the chunk, heals what can be healed, and notes what was found.
     pub(crate) async fn check(self: &Arc<Self>, id: ChunkId) -> Result<Checked, Error> {
+        let (checked, note) = self.examine(id).await?;
+        self.note(note.into_iter().collect()).await?;
+        Ok(checked)
+    }
+
+    /// As [`Inner::check`]; what it found is still to be noted.
+    async fn examine(self: &Arc<Self>, id: ChunkId) -> Result<(Checked, Option<Note>), Error> {
         let pin = self.flights.pin(id);
-        let _guard = pin.lock().await;
+        let guard = pin.lock().await;
         let Some(row) = self.row(&id).await? else {
-            return Ok(Checked::Gone);
+            return Ok((Checked::Gone, None));
         };
+        let note = |row| Some(Note { id, row, _guard: guard, _pin: pin });
         let places = self.places();
         let (mut whole, mut damaged, mut failure) = (None, Vec::new(), None);
         for place in places.all() {
@@ -149,63 +176,56 @@ impl Inner {
         let kept = |place: &Arc<Datastore>| places.kept().any(|kept| Arc::ptr_eq(kept, place));
         // Nothing is lost while a place cannot be asked.
         let worst = damaged.iter().filter_map(|(_, copied)| copied.damage()).max();
-        match (whole, failure, worst) {
-            (Some(sealed), ..) => {
-                // What is still to come to a new place is not damage.
-                damaged.retain(|(place, copied)| {
-                    kept(place)
-                        && (places.old.is_none() || copied.damage() != Some(ChunkDamage::Missing))
-                });
-                let epoch = Header::decode(&sealed).map_or(row.epoch, |header| header.epoch);
-                let mended = ChunkRow { epoch, checked: now(), damage: None, ..row.clone() };
-                let healed = !damaged.is_empty();
-                if healed {
-                    for (place, copied) in &damaged {
-                        set_aside(place, &id, copied).await?;
-                    }
-                    self.mend(&id, &row, mended, sealed, &places, &damaged).await?;
-                } else {
-                    self.note(&id, mended).await?;
-                }
-                Ok(if healed {
-                    Checked::Healed { len: row.len }
-                } else {
-                    Checked::Whole { len: row.len }
-                })
+        let Some(sealed) = whole else {
+            if let Some(error) = failure {
+                return Err(error);
             }
-            (None, Some(error), _) => Err(error),
-            (None, None, worst) => {
-                let damage = worst.unwrap_or(ChunkDamage::Missing);
-                let location = Location::of(&id, &row);
-                for (place, copied) in &damaged {
-                    set_aside(place, &id, copied).await?;
-                    if location.record.is_none() && copied.damage() == Some(ChunkDamage::Corrupt) {
-                        place.delete(&location.path).await?;
-                    }
+            let damage = worst.unwrap_or(ChunkDamage::Missing);
+            let location = Location::of(&id, &row);
+            for (place, copied) in &damaged {
+                set_aside(place, &id, copied).await?;
+                if location.record.is_none() && copied.damage() == Some(ChunkDamage::Corrupt) {
+                    place.delete(&location.path).await?;
                 }
-                let lost = row.damage.unwrap_or(damage).max(damage);
-                self.note(&id, ChunkRow { checked: now(), damage: Some(lost), ..row }).await?;
-                Ok(Checked::Lost(lost))
             }
+            let lost = row.damage.unwrap_or(damage).max(damage);
+            let row = ChunkRow { checked: now(), damage: Some(lost), ..row };
+            return Ok((Checked::Lost(lost), note(row)));
+        };
+        // What is still to come to a new place is not damage.
+        damaged.retain(|(place, copied)| {
+            let missing = copied.damage() == Some(ChunkDamage::Missing);
+            kept(place) && !(missing && places.old.is_some())
+        });
+        let epoch = Header::decode(&sealed).map_or(row.epoch, |header| header.epoch);
+        let mended = ChunkRow { epoch, checked: now(), damage: None, ..row.clone() };
+        let len = row.len;
+        if damaged.is_empty() {
+            return Ok((Checked::Whole { len }, note(mended)));
         }
+        for (place, copied) in &damaged {
+            set_aside(place, &id, copied).await?;
+        }
+        let written = self.mend(&id, &row, &mended, sealed, &places, &damaged).await?;
+        Ok((Checked::Healed { len }, note(mended).filter(|_| !written)))
     }
 
-    /// Brings a whole copy to where there is none.
+    /// Brings a whole copy to where there is none. Answers whether the row is written as well.
     async fn mend(
         self: &Arc<Self>,
         id: &ChunkId,
         row: &ChunkRow,
-        mended: ChunkRow,
+        mended: &ChunkRow,
         sealed: bytes::Bytes,
         places: &Places,
         damaged: &[(&Arc<Datastore>, Copied)],
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let location = Location::of(id, row);
         if location.record.is_none() {
             for (place, _) in damaged {
                 place.write(&location.path, sealed.clone()).await?;
             }
-            return self.note(id, mended).await;
+            return Ok(false);
         }
         let mirror_lacks_pack = damaged.iter().all(|(place, copied)| {
             !Arc::ptr_eq(place, &places.first) && matches!(copied, Copied::Missing)
@@ -214,15 +234,40 @@ impl Inner {
             for (place, _) in damaged {
                 place.write(&location.path, pack.clone()).await?;
             }
-            return self.note(id, mended).await;
+            return Ok(false);
         }
         // Packs never change: the chunk gets a place in a new one.
-        self.write(id, mended, sealed).await
+        self.write(id, mended.clone(), sealed).await?;
+        Ok(true)
     }
 
-    async fn note(&self, id: &ChunkId, row: ChunkRow) -> Result<(), Error> {
+    /// The chunks that are due, each once. Rows that are not their chunk's are removed.
+    async fn without_stale(
+        &self,
+        due: Vec<((u64, [u8; 32]), ())>,
+    ) -> Result<Vec<ChunkId>, Error> {
+        let (mut ids, mut batch) = (Vec::with_capacity(due.len()), Batch::new());
+        for ((checked, id), ()) in due {
+            match self.row(&ChunkId(id)).await? {
+                Some(row) if row.checked == checked => ids.push(ChunkId(id)),
+                _ => batch.delete(&CHUNKS_BY_CHECK, &(checked, id)),
+            }
+        }
+        if !batch.is_empty() {
+            self.store.commit(batch).await?;
+        }
+        Ok(ids)
+    }
+
+    /// Writes what was found, and then lets go of the chunks.
+    async fn note(&self, notes: Vec<Note>) -> Result<(), Error> {
+        if notes.is_empty() {
+            return Ok(());
+        }
         let mut batch = Batch::new();
-        self.record(&mut batch, id, row).await?;
+        for Note { id, row, .. } in &notes {
+            self.record(&mut batch, id, row.clone()).await?;
+        }
         self.store.commit(batch).await?;
         Ok(())
     }
