@@ -23,6 +23,7 @@ use crate::{
     ephemeral::{LocalNews, Serials},
     federation_out::FederationOut,
     federation_store,
+    identity::Identity,
     invites::Invites,
     key_backup::KeyBackups,
     keys::Keys,
@@ -44,6 +45,7 @@ use crate::{
     room::{Rooms, SendError},
     sync::{Memory, Sync},
     team::{Team, TeamError},
+    third_party_invites::ThirdPartyInvites,
     thread_subscriptions::ThreadSubscriptions,
     to_device::ToDevice,
     transactions::Transactions,
@@ -103,6 +105,7 @@ pub struct App {
     pub rooms: Rooms,
     pub thread_subscriptions: ThreadSubscriptions,
     pub invites: Invites,
+    pub third_party_invites: ThirdPartyInvites,
     pub reports: Reports,
     pub receipts: Receipts,
     pub typing: Typing,
@@ -152,6 +155,15 @@ impl App {
             Rooms::open(team.clone(), store.clone(), remotes.clone(), key_ring.clone()).await?;
         let (serials, waiters) = (Serials::default(), Waiters::default());
         let invites = Invites::new(team.clone(), account_data.clone());
+        let third_party_invites = ThirdPartyInvites {
+            team: team.clone(),
+            rooms: rooms.clone(),
+            invites: invites.clone(),
+            users: users.clone(),
+            profiles: profiles.clone(),
+            remotes: remotes.clone(),
+            identity: Identity::new(client.clone()),
+        };
         let reports = Reports::new(store.clone());
         let thread_subscriptions = ThreadSubscriptions::new(store.clone());
         let receipts = Receipts::new(store.clone());
@@ -241,6 +253,7 @@ impl App {
             rooms,
             thread_subscriptions,
             invites,
+            third_party_invites,
             reports,
             receipts,
             typing,

@@ -27,6 +27,8 @@ pub mod pictures;
 pub mod room;
 pub mod thread_subscriptions;
 pub mod invites;
+pub mod identity;
+pub mod third_party_invites;
 pub mod reports;
 pub mod waiters;
 pub mod ephemeral;

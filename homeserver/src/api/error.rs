@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     callers::Busy,
     devices::{AuthenticationError, DehydratedError, DeviceError},
+    identity::IdentityError,
     invites::InviteError,
     key_backup::BackupError,
     keys::{KeyError, OneTimeKeyError, SignatureError},
@@ -34,6 +35,7 @@ use crate::{
         remote::RemoteError, server_view::ServerReadError, space::SpaceError,
     },
     sync::{FilterError, sliding::SlidingError},
+    third_party_invites::ThirdPartyError,
     thread_subscriptions::SubscriptionError,
     to_device::ToDeviceError,
     users::{AccountError, ProfileError, RegistrationError, UsernameError},
@@ -174,12 +176,6 @@ impl ApiError {
                 .with("retry_after_ms", retry_after_ms);
         error.retry_after_ms = Some(retry_after_ms);
         error
-    }
-
-    /// Nobody can be invited by an e-mail address.
-    pub fn no_identity_server() -> Self {
-        let reason = "This server does not work with identity servers: invite by user ID";
-        Self::new(StatusCode::FORBIDDEN, "M_THREEPID_DENIED", reason)
     }
 
     /// What only other servers know.
@@ -710,6 +706,43 @@ fn is_of_users(errcode: &str) -> bool {
             | "M_USER_DEACTIVATED"
             | "M_USER_LOCKED"
     )
+}
+
+impl From<ThirdPartyError> for ApiError {
+    fn from(error: ThirdPartyError) -> Self {
+        match error {
+            ThirdPartyError::Invalid(reason) => Self::invalid_param(reason),
+            ThirdPartyError::UnknownRoom | ThirdPartyError::UnknownUser => {
+                Self::not_found(error.to_string())
+            }
+            ThirdPartyError::UnknownToken
+            | ThirdPartyError::BadSignature
+            | ThirdPartyError::RevokedKey
+            | ThirdPartyError::Acl => Self::forbidden(error.to_string()),
+            ThirdPartyError::Identity(error) => error.into(),
+            ThirdPartyError::Invite(error) => error.into(),
+            ThirdPartyError::Remote(error) => error.into(),
+            ThirdPartyError::Send(error) => error.into(),
+        }
+    }
+}
+
+/// What an identity server says of a user's wish is told to the user, but for what would sign them out.
+impl From<IdentityError> for ApiError {
+    fn from(error: IdentityError) -> Self {
+        let text = error.to_string();
+        match error {
+            IdentityError::BadAddress(_) => Self::invalid_param(text),
+            IdentityError::Refused { status, errcode: Some(errcode), .. }
+                if status.is_client_error()
+                    && status != StatusCode::UNAUTHORIZED
+                    && is_of_users(&errcode) =>
+            {
+                Self::new(status, &errcode, text)
+            }
+            _ => Self::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", text),
+        }
+    }
 }
 
 impl From<HandshakeError> for ApiError {

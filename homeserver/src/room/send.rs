@@ -53,6 +53,11 @@ impl Rooms {
         Ok(event.event_id.clone())
     }
 
+    /// Whether the room's rules allow such an event now. Nothing is sent.
+    pub async fn check_allowed(&self, room: &Arc<Room>, draft: &Draft) -> Result<(), SendError> {
+        self.writer(room).await?.template(draft).await.map(drop)
+    }
+
     /// What the auth rules know nothing of. Call it under the room's lock.
     async fn check_relation(&self, room: &Room, draft: &Draft) -> Result<(), SendError> {
         let Some(relation) = Relation::of(&draft.content) else { return Ok(()) };

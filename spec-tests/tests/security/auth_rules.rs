@@ -4,8 +4,11 @@
 //! All events of a table come after the same event, so that the state before them is the same, and each
 //! is judged by itself: whether it is rejected or not is what the rules say of it.
 
-use kith_spec_tests::{RemoteServer, TestServer, TestUser, path};
-use ruma::RoomVersionId;
+use kith_spec_tests::{RemoteServer, TestServer, TestUser, new_key, path};
+use ruma::{
+    RoomVersionId,
+    serde::{Base64, base64::UrlSafe},
+};
 use serde_json::{Map, Value, json};
 
 const VERSIONS: [RoomVersionId; 7] = [
@@ -268,6 +271,69 @@ async fn somebody_who_may_invite_answers_for_those_who_join_a_restricted_room() 
             cases.push(case("nora", court.alice.user_id.clone(), false));
             court.judge(&room, cases).await;
         }
+    }
+}
+
+/// Whoever shows that they have the address that a member of the room invited is invited by that member.
+#[tokio::test]
+async fn an_invite_by_an_address_needs_the_proof_that_the_room_waits_for() {
+    for version in VERSIONS {
+        let court = Court::of(version).await;
+        let room = court.room("invite").await;
+        let key = Base64::<UrlSafe>::new(court.remote.key().public_key().to_vec()).encode();
+        let pending = |token: &str, content: Value| {
+            json!({ "sender": court.user("vera"), "type": "m.room.third_party_invite",
+                "state_key": token, "content": content })
+        };
+        let other = Base64::<UrlSafe>::new(new_key("other").public_key().to_vec()).encode();
+        for (token, content) in [
+            ("one", json!({ "display_name": "n...", "public_key": key })),
+            (
+                "list",
+                json!({ "display_name": "n...", "public_key": other, "public_keys": [
+                { "public_key": other }, { "public_key": key }] }),
+            ),
+            ("other", json!({ "display_name": "n...", "public_key": other })),
+            ("gone", json!({})),
+        ] {
+            court.remote.send_event(&court.server, &room, pending(token, content)).await;
+        }
+        let signed = |user: &str, token: &str| {
+            court.remote.sign(json!({ "mxid": court.user(user), "token": token }))
+        };
+        let case = |what: &str, sender: &str, user: &str, signed: Value, allowed: bool| {
+            let mut event = member(&court, sender, user, "invite");
+            event["content"]["third_party_invite"] = json!({ "display_name": "n" });
+            if !signed.is_null() {
+                event["content"]["third_party_invite"]["signed"] = signed;
+            }
+            (what.to_owned(), event, allowed)
+        };
+        let without = |field: &str| {
+            let mut signed = signed("nora", "one");
+            signed.as_object_mut().expect("an object").remove(field);
+            signed
+        };
+        let mut moved = signed("nora", "other");
+        moved["token"] = json!("one");
+        let cases = vec![
+            case("the proof", "vera", "nora", signed("nora", "one"), true),
+            case("with one key of several", "vera", "nora", signed("nora", "list"), true),
+            case("by who left", "vera", "leo", signed("leo", "one"), true),
+            case("with another key", "vera", "nora", signed("nora", "other"), false),
+            case("taken back", "vera", "nora", signed("nora", "gone"), false),
+            case("never sent", "vera", "nora", signed("nora", "never"), false),
+            case("of another invite", "vera", "nora", moved, false),
+            case("of another user", "vera", "nora", signed("leo", "one"), false),
+            case("of another member", "bob", "nora", signed("nora", "one"), false),
+            case("of nobody", "uma", "nora", signed("nora", "one"), false),
+            case("of who is banned", "vera", "bart", signed("bart", "one"), false),
+            case("unsigned", "vera", "nora", without("signatures"), false),
+            case("without a user", "vera", "nora", without("mxid"), false),
+            case("without a token", "vera", "nora", without("token"), false),
+            case("without anything", "vera", "nora", Value::Null, false),
+        ];
+        court.judge(&room, cases).await;
     }
 }
 

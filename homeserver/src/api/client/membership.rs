@@ -6,7 +6,7 @@ use kith_store::tables::MemberRow;
 use ruma::{
     OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId, RoomId, UInt, UserId,
     api::client::membership::{
-        ban_user, forget_room, get_member_events, get_mutual_rooms,
+        Invite3pid, ban_user, forget_room, get_member_events, get_mutual_rooms,
         invite_user::{self, v3::InvitationRecipient},
         join_room_by_id, join_room_by_id_or_alias, joined_members, joined_rooms, kick_user,
         leave_room, unban_user,
@@ -21,6 +21,7 @@ use crate::{
         adapt::{Adapted, OptionalBody},
         incoming::{Incoming, State},
     },
+    identity::{IdentityServer, ThirdPartyId},
     invites::Invites,
     predecessor::RoomSettings,
     rate_limit::{self, RateLimiter},
@@ -33,6 +34,7 @@ use crate::{
         membership::{Action, MemberChange},
         visibility::membership_of,
     },
+    third_party_invites::ThirdPartyInvites,
     users::Requester,
 };
 
@@ -123,19 +125,40 @@ pub async fn forget_room(
 pub async fn invite_user(
     State(rooms): State<Rooms>,
     State(invites): State<Invites>,
+    State(third_party_invites): State<ThirdPartyInvites>,
     State(limits): State<RateLimiter>,
     Incoming { requester, request }: Incoming<invite_user::v3::Request>,
 ) -> Result<invite_user::v3::Response, ApiError> {
     limits.check(rate_limit::Action::Invite, &requester.user_id)?;
-    let InvitationRecipient::UserId(invited) = request.recipient else {
-        return Err(ApiError::no_identity_server());
-    };
     // Who is not in the room learns nothing of what others block.
-    rooms.joined_room(&request.room_id, &requester.user_id).await?;
+    let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
+    let invited = match request.recipient {
+        InvitationRecipient::UserId(invited) => invited,
+        InvitationRecipient::ThirdPartyId(invited) => {
+            let (server, id) = third_party(invited)?;
+            third_party_invites.invite(&room, &requester.user_id, &server, &id).await?;
+            return Ok(invite_user::v3::Response::new());
+        }
+        _ => return Err(ApiError::bad_json("Whom to invite?")),
+    };
     invites.check(&requester.user_id, &invited.user_id).await?;
     let change = MemberChange::new(Action::Invite).because(invited.reason);
     change_other(&rooms, &request.room_id, &requester, invited.user_id, change).await?;
     Ok(invite_user::v3::Response::new())
+}
+
+/// By what somebody is to be invited, and which identity server is to be asked about it.
+pub(super) fn third_party(invited: Invite3pid) -> Result<(IdentityServer, ThirdPartyId), ApiError> {
+    let name = OwnedServerName::try_from(invited.id_server.as_str());
+    let name = name.map_err(|_| ApiError::invalid_param("`id_server` is no host name"))?;
+    let server = IdentityServer { name, token: invited.id_access_token };
+    let (medium, address) = (invited.medium.to_string(), invited.address);
+    if address.is_empty() || address.len() > 500 || address.contains(char::is_whitespace) {
+        return Err(ApiError::invalid_param("`address` is no address"));
+    }
+    // Addresses are compared in this form.
+    let address = if medium == "email" { address.to_lowercase() } else { address };
+    Ok((server, ThirdPartyId { medium, address }))
 }
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/kick`

@@ -13,7 +13,7 @@ use ruma::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::message::direction;
+use super::{membership::third_party, message::direction};
 use crate::{
     account_data::AccountData,
     api::{
@@ -28,26 +28,42 @@ use crate::{
         client_event::Viewer,
         create::{NewRoom, Preset},
     },
+    third_party_invites::ThirdPartyInvites,
     users::Requester,
 };
 
 /// More invites and initial state events than anybody needs, and few enough for one commit.
 const MAX_INVITES: usize = 1_000;
 const MAX_INITIAL_STATE: usize = 1_000;
+/// Each asks another server.
+const MAX_INVITES_BY_ADDRESS: usize = 20;
 
 /// `POST /_matrix/client/v3/createRoom`
 pub async fn create_room(
     State(rooms): State<Rooms>,
     State(invites): State<Invites>,
+    State(third_party_invites): State<ThirdPartyInvites>,
     State(limits): State<RateLimiter>,
-    Incoming { requester, request }: Incoming<create_room::v3::Request>,
+    Incoming { requester, mut request }: Incoming<create_room::v3::Request>,
 ) -> Result<create_room::v3::Response, ApiError> {
     limits.check(Action::RoomCreation, &requester.user_id)?;
+    let creator = requester.user_id.clone();
+    let by_address = std::mem::take(&mut request.invite_3pid);
+    if by_address.len() > MAX_INVITES_BY_ADDRESS {
+        return Err(ApiError::too_large());
+    }
+    let by_address: Vec<_> = by_address.into_iter().map(third_party).collect::<Result<_, _>>()?;
     let new = new_room(&rooms, requester, request)?;
     for invited in new.invited() {
         invites.check(&new.creator, &invited).await?;
     }
     let room = rooms.create(new).await?;
+    for (server, id) in by_address {
+        // The room is there, and they can be invited again.
+        if let Err(error) = third_party_invites.invite(&room, &creator, &server, &id).await {
+            tracing::info!(room_id = %room.room_id, %error, "cannot invite somebody by an address");
+        }
+    }
     Ok(create_room::v3::Response::new(room.room_id.clone()))
 }
 
@@ -69,9 +85,6 @@ fn new_room(
         None if published => Preset::PublicChat,
         None => Preset::PrivateChat,
     };
-    if !request.invite_3pid.is_empty() {
-        return Err(ApiError::no_identity_server());
-    }
     if request.invite.len() > MAX_INVITES || request.initial_state.len() > MAX_INITIAL_STATE {
         return Err(ApiError::too_large());
     }

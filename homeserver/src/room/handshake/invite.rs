@@ -4,8 +4,8 @@
 
 use kith_federation::key_ring::VerifyError;
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, EventId, OwnedUserId, RoomId, RoomVersionId,
-    ServerName, UserId,
+    CanonicalJsonObject, EventId, OwnedUserId, RoomId, RoomVersionId, ServerName, UserId,
+    canonical_json::redact,
     events::room::member::MembershipState,
     room_version_rules::RoomVersionRules,
     signatures::{hash_and_sign_event, reference_hash},
@@ -63,11 +63,14 @@ impl Rooms {
         if !self.team().is_ours(&invited) {
             return invalid("the invited user is not of this server");
         }
-        if matches!(object.get("content"), Some(CanonicalJsonValue::Object(content)) if
-            content.contains_key("third_party_invite"))
-        {
-            // It would need no signature of the inviter's server.
-            return invalid("this server does not work with identity servers");
+        if let Some(proven) = proven_user(&object) {
+            if proven != Some(member.state_key) {
+                return invalid("`third_party_invite` is about another user");
+            }
+            // Among the servers of the room it needs no signature of the inviter's server. Here it does.
+            let redacted = redact(object.clone(), &rules.redaction, None);
+            let redacted = redacted.map_err(|error| HandshakeError::Invalid(error.to_string()))?;
+            self.key_ring().verify_json(origin, &redacted).await.map_err(PduError::from)?;
         }
         let pdu = self.check_pdu(&rules, &raw(&object)).await?;
         if pdu.event_id != event_id {
@@ -174,6 +177,14 @@ impl Rooms {
         }
         Ok(stripped_state(kept.iter().map(|entry| &**entry)))
     }
+}
+
+/// Of whom an identity server says that an invited address is theirs, if the invite says that it does.
+fn proven_user(object: &CanonicalJsonObject) -> Option<Option<&str>> {
+    let content = object.get("content")?.as_object()?;
+    let proof = content.get("third_party_invite")?;
+    let signed = proof.as_object().and_then(|proof| proof.get("signed")?.as_object());
+    Some(signed.and_then(|signed| signed.get("mxid")?.as_str()))
 }
 
 /// What the entries say of the create event: it is there, it is that of this room, and it is of the
