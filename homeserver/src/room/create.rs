@@ -117,7 +117,7 @@ impl Rooms {
         }
         match writer.commit().await {
             Ok(_) => {
-                self.invite_all_elsewhere(&room, elsewhere).await?;
+                self.invite_all_elsewhere(&room, elsewhere).await;
                 Ok(room)
             }
             Err(RoomError::Store(kith_store::Error::Conflict)) => Err(CreateError::AliasTaken),

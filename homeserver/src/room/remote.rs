@@ -58,6 +58,14 @@ impl RemoteError {
             || matches!(errcode, "M_INCOMPATIBLE_ROOM_VERSION" | "M_UNSUPPORTED_ROOM_VERSION")
     }
 
+    /// Whether the server will have nothing of it, so that nothing came of what it was asked.
+    fn is_no(&self) -> bool {
+        matches!(
+            self,
+            Self::Federation { error: FederationError::Refused { status: 400..=499, .. }, .. }
+        )
+    }
+
     /// Whether it tells the user more than another: what a server said of the matter itself.
     fn is_refusal(&self) -> bool {
         matches!(

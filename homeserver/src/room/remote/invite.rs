@@ -76,20 +76,18 @@ impl Rooms {
         }
     }
 
-    /// Sends the invites of a new room to other servers. All are tried; the first failure is told.
+    /// Sends the invites of a new room to other servers. All are tried; should one fail, the room is
+    /// there all the same, and the user can be invited again.
     pub(in crate::room) async fn invite_all_elsewhere(
         &self,
         room: &Arc<Room>,
         invites: Vec<(Draft, OwnedUserId)>,
-    ) -> Result<(), SendError> {
-        let sending = stream::iter(invites).map(async |(draft, target)| {
-            let sent = self.invite_elsewhere(room, &draft, &target).await;
-            if let Err(error) = &sent {
+    ) {
+        let sending = stream::iter(invites).for_each_concurrent(AT_ONCE, async |(draft, target)| {
+            if let Err(error) = self.invite_elsewhere(room, &draft, &target).await {
                 tracing::info!(room_id = %room.room_id, %target, %error, "cannot invite a user of another server");
             }
-            sent.map(drop)
         });
-        let sent: Vec<Result<(), SendError>> = sending.buffered(AT_ONCE).collect().await;
-        sent.into_iter().collect()
+        sending.await;
     }
 }

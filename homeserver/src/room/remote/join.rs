@@ -149,7 +149,8 @@ impl Rooms {
         user_id: &UserId,
         change: MemberChange,
     ) -> Result<(), SendError> {
-        let (offer, taken) = self.ask_to_join(server, &room.room_id, user_id, change).await?;
+        let offered = self.offered_join(server, &room.room_id, user_id, change).await?;
+        let (offer, taken) = self.hand_in_join(server, &room.room_id, offered).await?;
         let pdu = self.check_pdu(&offer.rules, &raw(&taken.object)).await;
         let pdu = pdu.map_err(|error| malformed(server, &error.to_string()))?;
         match self.receive(room, server, pdu).await {
@@ -162,7 +163,7 @@ impl Rooms {
         }
     }
 
-    /// Tries one server after the other.
+    /// Tries one server after the other. What one of them took is taken back if none helps.
     async fn join_through(
         &self,
         room_id: &RoomId,
@@ -170,9 +171,26 @@ impl Rooms {
         candidates: &[OwnedServerName],
         change: MemberChange,
     ) -> Result<Arc<Room>, SendError> {
+        let mut taken_by = None;
+        let joined = self.try_to_join(room_id, user_id, candidates, change, &mut taken_by).await;
+        if let (Err(_), Some(server)) = (&joined, taken_by) {
+            self.take_back_join(&server, room_id, user_id).await;
+        }
+        joined
+    }
+
+    /// `taken_by`: a server that may have told the room of a join.
+    async fn try_to_join(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+        candidates: &[OwnedServerName],
+        change: MemberChange,
+        taken_by: &mut Option<OwnedServerName>,
+    ) -> Result<Arc<Room>, SendError> {
         let mut failures = Failures::default();
         for server in candidates {
-            match self.join_by(server, room_id, user_id, change.clone()).await {
+            match self.join_by(server, room_id, user_id, change.clone(), taken_by).await {
                 Ok(room) => return Ok(room),
                 Err(error) => failures.add(error)?,
             }
@@ -186,8 +204,14 @@ impl Rooms {
         room_id: &RoomId,
         user_id: &UserId,
         change: MemberChange,
+        taken_by: &mut Option<OwnedServerName>,
     ) -> Result<Arc<Room>, SendError> {
-        let (offer, taken) = self.ask_to_join(server, room_id, user_id, change).await?;
+        let offered = self.offered_join(server, room_id, user_id, change).await?;
+        let asked = self.hand_in_join(server, room_id, offered).await;
+        if !matches!(&asked, Err(SendError::Remote(error)) if error.is_no()) {
+            *taken_by = Some(server.to_owned());
+        }
+        let (offer, taken) = asked?;
         let Taken { object, event_id, room } = taken;
         let join = self.check_pdu(&offer.rules, &raw(&object)).await;
         let join = join.map_err(|error| malformed(server, &error.to_string()))?;
@@ -255,21 +279,31 @@ impl Rooms {
         checked
     }
 
-    /// The handshake with one server.
-    async fn ask_to_join(
+    /// The first half of the handshake with one server: our join, where that server would put it.
+    async fn offered_join(
         &self,
         server: &ServerName,
         room_id: &RoomId,
         user_id: &UserId,
         change: MemberChange,
-    ) -> Result<(Offer, Taken), SendError> {
+    ) -> Result<(Offer, OwnedEventId, CanonicalJsonObject), SendError> {
         let mut request =
             prepare_join_event::v1::Request::new(room_id.to_owned(), user_id.to_owned());
         request.ver = SUPPORTED_VERSIONS.to_vec();
         let template = self.remotes().request(server, request).await.map_err(from(server))?;
         let member = (room_id, user_id, &MembershipState::Join);
         let offer = Offer::read(server, template.room_version, &template.event, member)?;
-        let (event_id, mut object) = self.offered_event(&offer, room_id, user_id, change).await?;
+        let (event_id, object) = self.offered_event(&offer, room_id, user_id, change).await?;
+        Ok((offer, event_id, object))
+    }
+
+    /// The second half: from here on the room may know of the join.
+    async fn hand_in_join(
+        &self,
+        server: &ServerName,
+        room_id: &RoomId,
+        (offer, event_id, mut object): (Offer, OwnedEventId, CanonicalJsonObject),
+    ) -> Result<(Offer, Taken), SendError> {
         let mut request =
             create_join_event::v2::Request::new(room_id.to_owned(), event_id.clone(), raw(&object));
         // Of a room that we know we have members whose standing would be unclear.

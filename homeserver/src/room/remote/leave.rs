@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use kith_federation::remotes::Limits;
 use ruma::{
-    CanonicalJsonObject, OwnedEventId, ServerName, UserId,
+    CanonicalJsonObject, OwnedEventId, RoomId, RoomVersionId, ServerName, UserId,
     api::federation::membership::{create_leave_event, prepare_leave_event},
     events::room::member::MembershipState,
 };
@@ -39,7 +39,8 @@ impl Rooms {
         let mut left = None;
         let servers = self.candidates(&room.room_id, user_id, &[]).await?;
         for server in servers.iter().take(ASKED) {
-            match self.leave_through(server, room, user_id, change.clone()).await {
+            let known = (&*room.room_id, Some(room.version.clone()));
+            match self.leave_through(server, known, user_id, change.clone()).await {
                 Ok(event) => {
                     left = Some(event);
                     break;
@@ -68,23 +69,40 @@ impl Rooms {
         Ok(())
     }
 
+    /// A join that another server took, and of which we could make nothing, is taken back: or its room
+    /// would go on with somebody who is not there.
+    pub(super) async fn take_back_join(
+        &self,
+        server: &ServerName,
+        room_id: &RoomId,
+        user_id: &UserId,
+    ) {
+        let change = MemberChange::new(Action::Leave);
+        if let Err(error) = self.leave_through(server, (room_id, None), user_id, change).await {
+            tracing::warn!(%room_id, %user_id, %server, %error, "cannot take a join back");
+        }
+    }
+
+    /// Of the room's version as the other server says it, or as we know it.
     async fn leave_through(
         &self,
         server: &ServerName,
-        room: &Room,
+        (room_id, version): (&RoomId, Option<RoomVersionId>),
         user_id: &UserId,
         change: MemberChange,
     ) -> Result<(OwnedEventId, CanonicalJsonObject), SendError> {
-        let room_id = &room.room_id;
-        let request = prepare_leave_event::v1::Request::new(room_id.clone(), user_id.to_owned());
+        let request = prepare_leave_event::v1::Request::new(room_id.to_owned(), user_id.to_owned());
         let template = self.remotes().request_with(server, request, LIMITS).await;
         let template = template.map_err(from(server))?;
-        let member = (&**room_id, user_id, &MembershipState::Leave);
-        let version = template.room_version.or_else(|| Some(room.version.clone()));
+        let member = (room_id, user_id, &MembershipState::Leave);
+        let version = template.room_version.or(version);
         let offer = Offer::read(server, version, &template.event, member)?;
         let (event_id, object) = self.offered_event(&offer, room_id, user_id, change).await?;
-        let request =
-            create_leave_event::v2::Request::new(room_id.clone(), event_id.clone(), raw(&object));
+        let request = create_leave_event::v2::Request::new(
+            room_id.to_owned(),
+            event_id.clone(),
+            raw(&object),
+        );
         self.remotes().request_with(server, request, LIMITS).await.map_err(from(server))?;
         Ok((event_id, object))
     }

@@ -1,5 +1,7 @@
 //! Our users join rooms of other servers.
 
+use std::sync::Arc;
+
 use kith_spec_tests::{RemoteReply, RemoteServer, TestServer, path};
 use ruma::RoomVersionId;
 use serde_json::json;
@@ -226,4 +228,62 @@ async fn guests_do_not_go_to_other_servers() {
     let answer = join_via(&guest, &room, remote.name().as_str()).await;
     answer.error(403, "M_GUEST_ACCESS_FORBIDDEN");
     assert!(remote.asked().iter().all(|asked| !asked.is("GET", "v1/make_join/{}/{}")));
+}
+
+/// The room must not go on with somebody who is not there.
+#[tokio::test]
+async fn a_join_that_the_other_server_took_and_we_cannot_use_is_taken_back() {
+    let server = TestServer::federating().await;
+    let (broken, good) = (Arc::new(RemoteServer::start().await), RemoteServer::start().await);
+    let alice = server.register("alice").await;
+    let useless = [
+        RemoteReply::json(200, json!({ "state": [], "auth_chain": [] })),
+        RemoteReply::json(200, json!({ "state": "nothing" })),
+        RemoteReply::error(500, "M_UNKNOWN"),
+        RemoteReply::bytes("application/json", "{"),
+    ];
+    for reply in useless {
+        let room = broken.create_room(&RoomVersionId::V11, "rachel");
+        let (peer, id) = (Arc::clone(&broken), room.clone());
+        broken.answer("PUT", "v2/send_join/{}/{}", move |asked| {
+            peer.take(&id, asked.body.clone());
+            reply.clone()
+        });
+        let path = format!("{}?via={}", path!("v3/join/{}", room), broken.name());
+        alice.post(&path, json!({})).await.error(502, "M_UNKNOWN");
+        let of_room = |asked: &kith_spec_tests::Asked| asked.body["room_id"] == *room;
+        let left = broken
+            .asked()
+            .into_iter()
+            .find(|asked| asked.is("PUT", "v2/send_leave/{}/{}") && of_room(asked));
+        let left = left.expect("it is told before the user is");
+        assert_eq!(left.body["state_key"], alice.user_id.as_str());
+        assert_eq!(left.body["content"]["membership"], "leave");
+        broken.answer_as_usual();
+        alice.post(&path, json!({})).await.ok();
+    }
+    // What was refused was not taken, and needs no leave; nor does what another server helped with.
+    let leaves = || broken.asked().iter().filter(|a| a.is("PUT", "v2/send_leave/{}/{}")).count();
+    let before = leaves();
+    let room = broken.create_room(&RoomVersionId::V11, "rachel");
+    let path = format!("{}?via={}", path!("v3/join/{}", room), broken.name());
+    broken.answer("PUT", "v2/send_join/{}/{}", |_| RemoteReply::error(403, "M_FORBIDDEN"));
+    alice.post(&path, json!({})).await.error(403, "M_FORBIDDEN");
+    broken.answer("PUT", "v2/send_join/{}/{}", |_| json!({ "state": [], "auth_chain": [] }));
+    let (helper, id) = (Arc::clone(&broken), room.clone());
+    good.answer("GET", "v1/make_join/{}/{}", move |asked| {
+        let room = helper.room(&id);
+        json!({ "room_version": "11", "event": room.complete(json!({
+            "sender": asked.arguments[1], "state_key": asked.arguments[1],
+            "type": "m.room.member", "content": { "membership": "join" },
+        })) })
+    });
+    let (helper, id) = (Arc::clone(&broken), room.clone());
+    good.answer("PUT", "v2/send_join/{}/{}", move |_| {
+        let room = helper.room(&id);
+        let state: Vec<String> = room.state.values().cloned().collect();
+        json!({ "state": room.pdus(state.clone()), "auth_chain": room.pdus(room.auth_chain(state)) })
+    });
+    alice.post(&format!("{path}&via={}", good.name()), json!({})).await.ok();
+    assert_eq!(leaves(), before);
 }
