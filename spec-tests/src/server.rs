@@ -9,7 +9,8 @@ use std::{
 use kith_homeserver::{
     app::App,
     config::{
-        CertificateFiles, Config, EngineKind, Listener, OpenRegistration, PasswordHash, Serves, Tls,
+        CertificateFiles, Config, EngineKind, FederationPolicy, Listener, OpenRegistration,
+        PasswordHash, Serves, Tls,
     },
     listen::ListenError,
     server::{RunningServer, Server, StartError},
@@ -43,7 +44,8 @@ pub struct ReachedServer {
 }
 
 impl TestServer {
-    /// With its data in memory. `server.name()` is its server name.
+    /// With its data in memory. `server.name()` is its server name. It speaks with no other server: see
+    /// [`TestServer::federating`] for one that does.
     pub async fn start() -> Self {
         Self::with(|_| ()).await
     }
@@ -76,6 +78,8 @@ impl TestServer {
             }],
             ..Config::default()
         };
+        // Nobody is to look for the server names that tests make up.
+        config.federation.policy = FederationPolicy::Closed;
         config.storage.engine = EngineKind::Memory;
         config.decoder = decoder();
         config.registration.open = OpenRegistration::Anyone;
@@ -253,6 +257,7 @@ fn federate(config: &mut Config, address: SocketAddr, folder: &Path) {
         path
     };
     config.server_name = address.to_string().try_into().expect("an address with a port");
+    config.federation.policy = FederationPolicy::Open;
     config.listeners.push(Listener {
         address,
         tls: Some(Tls::Files(CertificateFiles {
