@@ -17,6 +17,7 @@ mod config;
 mod db;
 mod doctor;
 mod logging;
+mod media;
 mod serve;
 mod team;
 mod user;
@@ -90,6 +91,8 @@ enum Command {
         /// The part after the colon in @user:server.name
         server_name: OwnedServerName,
     },
+    /// Look after the files of a team
+    Media(media::Command),
     /// Export, import or check the database while the server does not run
     #[command(subcommand)]
     Db(db::Command),
@@ -145,6 +148,7 @@ impl Cli {
                 let config = source.load(environment)?;
                 block_on(doctor::run(&config, &server_name))
             }
+            Command::Media(command) => block_on(command.run(&source, environment)),
             Command::Db(command) => block_on(command.run(&source, environment)),
             Command::DecodeImage { .. } => Ok(()),
         }

@@ -8,6 +8,7 @@ mod multipart;
 pub mod plan;
 mod references;
 pub mod remote;
+pub mod report;
 
 use std::{ops::Range, time::Duration};
 

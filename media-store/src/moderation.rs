@@ -8,6 +8,7 @@ use ruma::UserId;
 
 use crate::{
     Error, MediaStore,
+    agenda::{self, Duty},
     hash::{from_hex, hex},
     id::Mxc,
     record,
@@ -132,6 +133,10 @@ impl MediaStore {
     async fn put_row(&self, mxc: &Mxc, row: MediaRow) -> Result<(), Error> {
         let mut batch = Batch::new();
         record::put(&mut batch, mxc, &row);
+        if row.state == MediaState::Complete {
+            // Who loses the index does not lose sight of it.
+            agenda::note(&mut batch, Duty::Journal, self.0.now(), mxc);
+        }
         self.0.store.commit(batch).await?;
         Ok(())
     }

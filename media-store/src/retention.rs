@@ -77,6 +77,7 @@ impl MediaStore {
         row.state = MediaState::Complete;
         let mut batch = Batch::new();
         record::put(&mut batch, mxc, &row);
+        agenda::note(&mut batch, Duty::Journal, self.0.now(), mxc);
         self.0.store.commit(batch).await?;
         Ok(true)
     }

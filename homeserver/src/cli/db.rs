@@ -28,7 +28,7 @@ pub(super) enum Command {
     /// Write all rows of all teams to one file, with checksums
     ///
     /// It is a backup, the way to another engine, and holds secrets. Uploaded files are not in it:
-    /// copy the folder `media` beside the database.
+    /// copy the folder `media` beside the database, and `media.key` without which nobody can read them.
     Export {
         /// The file to make; `-` is standard output
         file: PathBuf,

@@ -5,6 +5,7 @@ mod configuration;
 mod database;
 mod doctor;
 mod kith;
+mod media;
 mod serve;
 mod shared_secret;
 mod tls;

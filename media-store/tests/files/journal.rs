@@ -24,6 +24,10 @@ async fn the_index_is_made_anew_from_the_datastore() {
     before.media.delete(&deleted, true).await.expect("deleted");
     assert_eq!(before.media.write_journal().await.expect("written"), 1);
     assert_eq!(before.media.write_journal().await.expect("written"), 0);
+    let withheld = before.upload(b"withheld").await.expect("uploaded").mxc;
+    before.media.write_journal().await.expect("written");
+    before.media.quarantine(&withheld, "@admin").await.expect("quarantined");
+    assert_eq!(before.media.write_journal().await.expect("written"), 1);
     let usage = before.media.usage_of(&before.alice).await.expect("counted");
     before.media.chunks().close().await;
 
@@ -35,10 +39,11 @@ async fn the_index_is_made_anew_from_the_datastore() {
     let server = "kith.test".try_into().expect("a server name");
     let media = MediaStore::new(server, chunks, store.clone(), before.media.policy().clone());
     let rebuilt = media.rebuild().await.expect("rebuilt");
-    assert_eq!((rebuilt.files, rebuilt.incomplete, rebuilt.unreadable), (2, 0, 0));
+    assert_eq!((rebuilt.files, rebuilt.incomplete, rebuilt.unreadable), (3, 0, 0));
     let after = crate::harness::Fixture { media, store, ..before };
     assert_eq!(after.content(&first.mxc).await, Some(small));
     assert_eq!(after.content(&second.mxc).await, Some(large));
     assert_eq!(after.content(&deleted).await, None);
+    assert_eq!(after.content(&withheld).await, None);
     assert_eq!(after.media.usage_of(&after.alice).await.expect("counted"), usage);
 }

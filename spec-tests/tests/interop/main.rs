@@ -71,6 +71,13 @@ async fn people_who_use_matrix_js_sdk_share_secrets_and_restore_them_from_the_ba
     assert_story(&seen, &["second device", "history restored", "both devices"]);
 }
 
+#[tokio::test]
+async fn people_who_use_matrix_js_sdk_exchange_files() {
+    let seen = js("js/media.mjs").await;
+    assert_story(&seen, &["registered", "media config", "picture", "thumbnail"]);
+    assert_story(&seen, &["encrypted attachment", "avatar"]);
+}
+
 async fn nio(script: &str) -> Vec<String> {
     let server = TestServer::start().await;
     let proxy = server.recording_proxy().await;

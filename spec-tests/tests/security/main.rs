@@ -15,6 +15,7 @@ mod membership;
 mod signatures;
 mod disclosure;
 mod federation_reads;
+mod files;
 mod policy;
 mod power_levels;
 mod push;

@@ -4,7 +4,7 @@ use axum::{
     Json, Router,
     routing::{delete, get, post, put},
 };
-use kith_media_store::{Mxc, Row, State as FileState, moderation::parse_sha256};
+use kith_media_store::{Mxc, State as FileState, moderation::parse_sha256};
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::{
         ApiError,
         incoming::{Authenticated, JsonBody, Path, Query, State},
     },
-    media::Media,
+    media::{Media, report},
     users::Requester,
 };
 
@@ -64,31 +64,6 @@ fn found(found: bool) -> Result<Json<Value>, ApiError> {
     if found { Ok(Json(json!({}))) } else { Err(ApiError::not_found("There is no such file")) }
 }
 
-/// A file as Synapse describes it, and what we know beside that.
-fn described(mxc: &Mxc, row: &Row) -> Value {
-    let state = match row.state {
-        FileState::Reserved { .. } => "reserved",
-        FileState::Uploading { .. } => "uploading",
-        FileState::Complete => "complete",
-        FileState::Trashed { .. } => "deleted",
-    };
-    json!({
-        "media_id": mxc.id(),
-        "media_origin": mxc.server,
-        "user_id": row.uploader,
-        "media_type": row.content_type,
-        "media_length": row.size,
-        "upload_name": row.filename,
-        "created_ts": row.created,
-        "last_access_ts": row.accessed,
-        "quarantined_by": row.quarantined,
-        "safe_from_quarantine": row.protected,
-        "sha256": row.sha256,
-        "sniffed_type": row.sniffed,
-        "state": state,
-    })
-}
-
 #[derive(Deserialize)]
 struct Page {
     /// What the answer before said.
@@ -113,10 +88,7 @@ async fn list(
         Some(from) => Some(from.parse().map_err(|_| ApiError::invalid_param("`from` is no URI"))?),
         None => None,
     };
-    let files = media.store().all(after.as_ref(), page.limit()).await?;
-    let next = files.last().filter(|_| files.len() == page.limit()).map(|(mxc, _)| mxc.to_string());
-    let files: Vec<Value> = files.iter().map(|(mxc, row)| described(mxc, row)).collect();
-    Ok(Json(json!({ "media": files, "next_token": next })))
+    Ok(Json(report::files(media.store(), after.as_ref(), page.limit()).await?))
 }
 
 /// `GET /_synapse/admin/v1/users/{userId}/media`, newest first.
@@ -141,7 +113,7 @@ async fn of_user(
     let next = files.last().filter(|_| files.len() == page.limit());
     let next = next.map(|(mxc, row)| format!("{}_{}", row.created, mxc.id()));
     let total = media.store().usage_of(&user).await?.files;
-    let files: Vec<Value> = files.iter().map(|(mxc, row)| described(mxc, row)).collect();
+    let files: Vec<Value> = files.iter().map(|(mxc, row)| report::file(mxc, row)).collect();
     Ok(Json(json!({ "media": files, "next_token": next, "total": total })))
 }
 
@@ -192,7 +164,7 @@ async fn one(
     let mxc = named(&server, &id)?;
     let row = media.store().record(&mxc).await?;
     let row = row.ok_or_else(|| ApiError::not_found("There is no such file"))?;
-    Ok(Json(json!({ "media_info": described(&mxc, &row) })))
+    Ok(Json(json!({ "media_info": report::file(&mxc, &row) })))
 }
 
 async fn quarantine(
@@ -378,20 +350,7 @@ async fn usage(
     Authenticated(requester): Authenticated,
 ) -> Result<Json<Value>, ApiError> {
     admin(&requester)?;
-    let (team, remote) =
-        (media.store().usage_of_team().await?, media.store().usage_of_remote().await?);
-    let policy = media.store().policy();
-    Ok(Json(json!({
-        "team": { "bytes": team.bytes, "files": team.files, "pending": team.pending },
-        "remote": { "bytes": remote.bytes, "files": remote.files },
-        "limits": {
-            "team_bytes": policy.team.bytes,
-            "team_files": policy.team.files,
-            "user_bytes": policy.user.bytes,
-            "user_files": policy.user.files,
-            "remote_bytes": policy.remote,
-        },
-    })))
+    Ok(Json(report::usage(media.store()).await?))
 }
 
 #[derive(Default, Deserialize)]
