@@ -223,11 +223,7 @@ impl Appender {
     }
 
     fn rule(&self) -> Cut {
-        if self.row.cut_by_content {
-            Cut::ByContent
-        } else {
-            Cut::Fixed(self.store.0.policy.chunk)
-        }
+        if self.row.cut_by_content { Cut::ByContent } else { Cut::Fixed(self.store.0.policy.chunk) }
     }
 
     /// Where the full buffer's first chunk ends.

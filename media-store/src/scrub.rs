@@ -242,10 +242,7 @@ impl Inner {
     }
 
     /// The chunks that are due, each once. Rows that are not their chunk's are removed.
-    async fn without_stale(
-        &self,
-        due: Vec<((u64, [u8; 32]), ())>,
-    ) -> Result<Vec<ChunkId>, Error> {
+    async fn without_stale(&self, due: Vec<((u64, [u8; 32]), ())>) -> Result<Vec<ChunkId>, Error> {
         let (mut ids, mut batch) = (Vec::with_capacity(due.len()), Batch::new());
         for ((checked, id), ()) in due {
             match self.row(&ChunkId(id)).await? {
