@@ -34,10 +34,12 @@ impl MediaStore {
     /// Does everything that is due. Can be interrupted at any moment and called again.
     pub async fn sweep(&self) -> Result<Swept, Error> {
         let now = self.0.now();
-        let mut swept = Swept::default();
-        swept.expired = self.each_due(Duty::Expire, now).await?;
-        swept.unreferenced = self.each_due(Duty::Unreferenced, now).await?;
-        swept.purged = self.each_due(Duty::Purge, now).await?;
+        let mut swept = Swept {
+            expired: self.each_due(Duty::Expire, now).await?,
+            unreferenced: self.each_due(Duty::Unreferenced, now).await?,
+            purged: self.each_due(Duty::Purge, now).await?,
+            ..Swept::default()
+        };
         if let Some(age) = self.0.policy.remote_age {
             let before = now.saturating_sub(milliseconds(age));
             swept.remote = self.forget_remote(before).await?;

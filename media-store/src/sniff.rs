@@ -131,7 +131,7 @@ fn is_text(head: &[u8]) -> bool {
         }))
         .all(|c| c.is_ok_and(|c| !c.is_control() || c.is_whitespace()));
     }
-    !head.iter().any(|byte| binary(byte))
+    !head.iter().any(binary)
 }
 
 fn is_markup(head: &[u8]) -> bool {
