@@ -145,7 +145,8 @@ async fn a_remote_file_is_fetched_once_and_kept() {
 async fn a_remote_thumbnail_is_made_here() {
     let (_server, alice, remote) = scene().await;
     let mut picture = std::io::Cursor::new(Vec::new());
-    let image = image::GrayImage::from_fn(300, 200, |x, y| image::Luma([(x * 7 ^ y * 13) as u8]));
+    let image =
+        image::GrayImage::from_fn(300, 200, |x, y| image::Luma([((x * 7) ^ (y * 13)) as u8]));
     image.write_to(&mut picture, image::ImageFormat::Png).expect("a picture");
     let picture = picture.into_inner();
     remote.answer("GET", "v1/media/download/{}", move |_| {

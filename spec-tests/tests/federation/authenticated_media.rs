@@ -62,7 +62,8 @@ async fn thumbnails_of_our_files_are_made_for_others() {
     let server = TestServer::federating().await;
     let alice = server.register("alice").await;
     let mut picture = std::io::Cursor::new(Vec::new());
-    let grey = image::GrayImage::from_fn(300, 200, |x, y| image::Luma([(x * 7 ^ y * 13) as u8]));
+    let grey =
+        image::GrayImage::from_fn(300, 200, |x, y| image::Luma([((x * 7) ^ (y * 13)) as u8]));
     grey.write_to(&mut picture, image::ImageFormat::Png).expect("a picture");
     let image = upload(&alice, "image/png", picture.get_ref(), "a.png").await;
     let text = upload(&alice, "text/plain", b"text", "a.txt").await;

@@ -229,7 +229,7 @@ async fn requests_that_make_no_sense_are_refused() {
 async fn old_clients_find_previews_where_they_were() {
     let (_server, alice, pages) = scene().await;
     pages.html("/page", "<title>x</title>");
-    let path = format!("/_matrix/media/v3/preview_url?url={}", encode(&pages.url("/page")));
+    let path = format!("/_matrix/media/v3/preview_url?url={}", encode(pages.url("/page")));
     assert_eq!(alice.get(&path).await.ok()["og:title"], "x");
 }
 
