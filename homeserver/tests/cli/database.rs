@@ -37,7 +37,13 @@ fn an_export_fills_another_engine_with_the_same_rows() {
         Ended::from(fjall(&["db", "export", "second", "--data", "new"]).output().expect("runs"));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(std::fs::read(place.path().join("second")).expect("the export"), exported);
-    let serve = fjall(&["serve", "--data", "new", "--listen", "127.0.0.1:0"]);
+    let serve = || fjall(&["serve", "--data", "new", "--listen", "127.0.0.1:0"]);
+    // The files and their key are no rows: a server that made another key could read none of them.
+    let ended = Ended::from(serve().output().expect("runs"));
+    assert!(ended.stderr.contains("new/media.key is not there"), "{}", ended.stderr);
+    std::fs::copy(place.path().join("kith-data/media.key"), place.path().join("new/media.key"))
+        .expect("copied");
+    let serve = serve();
     assert_eq!(Running::start(serve).stop().code, Some(0));
 }
 

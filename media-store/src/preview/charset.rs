@@ -13,12 +13,19 @@ pub(super) fn decode<'a>(page: &'a [u8], content_type: Option<&str>) -> Cow<'a, 
         return encoding.decode_without_bom_handling(&page[mark..]).0;
     }
     let header = content_type.and_then(|text| label(text.as_bytes()));
-    let encoding = header.or_else(|| declared(page)).unwrap_or_else(|| {
-        let known =
-            std::str::from_utf8(page).map_or_else(|error| error.error_len().is_none(), |_| true);
-        if known { UTF_8 } else { WINDOWS_1252 }
-    });
+    let encoding = header
+        .or_else(|| declared(page))
+        .unwrap_or_else(|| if may_be_utf8(page) { UTF_8 } else { WINDOWS_1252 });
     encoding.decode_without_bom_handling(page).0
+}
+
+/// Whether all of it is UTF-8, or all but a letter at the end that was cut off.
+fn may_be_utf8(page: &[u8]) -> bool {
+    match std::str::from_utf8(page) {
+        Ok(_) => true,
+        // One odd byte after nothing but ASCII is rather a letter of another encoding.
+        Err(error) => error.error_len().is_none() && !page[..error.valid_up_to()].is_ascii(),
+    }
 }
 
 /// What a `<meta>` element says. Whoever can read it does not write in UTF-16.
@@ -66,7 +73,7 @@ mod tests {
             (b"\xff\xfea\x00", None, "a"),
             (b"caf\xc3\xa9", Some("text/html; charset=unheard-of"), "café"),
             // Cut off within a letter.
-            (b"caf\xc3", None, "caf\u{fffd}"),
+            (b"\xc3\xa9t\xc3", None, "ét\u{fffd}"),
         ] {
             assert_eq!(decode(page, content_type), text, "{}", page.escape_ascii());
         }

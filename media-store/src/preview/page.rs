@@ -298,7 +298,7 @@ mod tests {
             ("</title><TITLE>upper</TITLE>", Some("upper")),
             ("<<<>>><title>x</title>", Some("x")),
             ("<script><title>no</title>", None),
-            ("\0<title>\0a\u{1}b</title>", Some("a b")),
+            ("\0<title>\0a\u{1}b</title>", Some("\u{fffd}a b")),
         ] {
             assert_eq!(Page::read(html).title.as_deref(), title, "{html:?}");
         }
