@@ -19,6 +19,7 @@ if [ "${1:-}" = --tests ]; then
     need python3-venv python3 -c 'import venv, ensurepip'
     need nodejs command -v node
     need npm command -v npm
+    need curl command -v curl
 fi
 
 if [ "${#packages[@]}" -gt 0 ]; then
