@@ -1,0 +1,323 @@
+//! Two devices show the same seven emoji, and people compare them.
+//!
+//! [Spec](https://spec.matrix.org/latest/client-server-api/#short-authentication-string-sas-verification)
+
+use async_stream::stream;
+use futures_util::StreamExt;
+use matrix_sdk::{
+    Client,
+    encryption::verification::{
+        CancelInfo, SasState, SasVerification, VerificationRequest, VerificationRequestState,
+    },
+    event_handler::EventHandlerDropGuard,
+    ruma::{
+        UserId,
+        events::{
+            key::verification::{
+                VerificationMethod, cancel::CancelCode,
+                request::ToDeviceKeyVerificationRequestEvent,
+            },
+            room::message::{MessageType, OriginalSyncRoomMessageEvent},
+        },
+    },
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    Account, Error, ErrorKind, Stream,
+    timeout::{LONG, USUAL, within},
+};
+
+/// Requests that wait to be shown; more at a time are somebody's attack.
+const MAX_WAITING: usize = 16;
+
+/// One verification from its request to its end.
+#[derive(Clone)]
+pub struct Verification {
+    request: VerificationRequest,
+}
+
+impl PartialEq for Verification {
+    fn eq(&self, other: &Self) -> bool {
+        self.request.flow_id() == other.request.flow_id()
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub user_id: String,
+    /// It is another device of this user.
+    pub own: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum VerificationState {
+    /// This device has asked, and waits.
+    Waiting,
+    /// The other one asks: [`Verification::accept`] or [`Verification::cancel`].
+    Requested,
+    /// Both are there; the emoji follow.
+    Starting,
+    /// Are these on the other screen too? [`Verification::confirm`] or [`Verification::mismatch`].
+    Emoji(Vec<Emoji>),
+    /// Confirmed here; the other one has not yet.
+    Confirmed,
+    Done,
+    Cancelled(CancelReason),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emoji {
+    pub symbol: &'static str,
+    /// In English, as in the specification's table: `Dog`.
+    pub name: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelReason {
+    ByUs,
+    ByThem,
+    Mismatch,
+    TimedOut,
+    /// Another device of the user has answered.
+    AnsweredElsewhere,
+    Other,
+}
+
+impl Account {
+    /// Asks another device of the user, or all of them if none is named.
+    ///
+    /// Errors: [`ErrorKind::NotFound`], [`ErrorKind::NoIdentity`], network.
+    pub async fn verify_own_device(&self, device_id: Option<&str>) -> Result<Verification, Error> {
+        let encryption = self.client().encryption();
+        let own = self.client().user_id().expect("an account is signed in");
+        let methods = vec![VerificationMethod::SasV1];
+        let request = within(LONG, async {
+            encryption.wait_for_e2ee_initialization_tasks().await;
+            let Some(device_id) = device_id else {
+                let identity = encryption.get_user_identity(own).await.map_err(Error::store)?;
+                let identity = identity.ok_or(ErrorKind::NoIdentity)?;
+                return Ok(identity.request_verification_with_methods(methods).await?);
+            };
+            let device =
+                encryption.get_device(own, device_id.into()).await.map_err(Error::store)?;
+            let device = device.ok_or(ErrorKind::NotFound)?;
+            Ok::<_, Error>(device.request_verification_with_methods(methods).await?)
+        });
+        Ok(Verification { request: request.await? })
+    }
+
+    /// Asks somebody, in the direct chat with them.
+    ///
+    /// Errors: [`ErrorKind::NoIdentity`], network.
+    pub async fn verify_user(&self, user_id: &str) -> Result<Verification, Error> {
+        let id = UserId::parse(user_id)?;
+        let encryption = self.client().encryption();
+        let request = within(LONG, async {
+            encryption.wait_for_e2ee_initialization_tasks().await;
+            let identity = encryption.request_user_identity(&id).await?;
+            let identity = identity.ok_or(ErrorKind::NoIdentity)?;
+            let methods = vec![VerificationMethod::SasV1];
+            Ok::<_, Error>(identity.request_verification_with_methods(methods).await?)
+        });
+        Ok(Verification { request: request.await? })
+    }
+
+    /// The requests of others and of the user's other devices, as they come. Listen to it as long as
+    /// the account is signed in.
+    pub fn verification_requests(&self) -> Stream<Verification> {
+        let client = self.client().clone();
+        stream! {
+            let (found, mut requests) = mpsc::channel(MAX_WAITING);
+            let _handlers = listen(&client, found);
+            while let Some(request) = requests.recv().await {
+                yield Verification { request };
+            }
+        }
+        .boxed_local()
+    }
+}
+
+/// Requests between a user's devices come as to-device messages, those of others in a room.
+fn listen(client: &Client, found: mpsc::Sender<VerificationRequest>) -> [EventHandlerDropGuard; 2] {
+    let to_device = client.add_event_handler({
+        let found = found.clone();
+        move |event: ToDeviceKeyVerificationRequestEvent, client: Client| async move {
+            let flow = event.content.transaction_id;
+            let encryption = client.encryption();
+            let request = encryption.get_verification_request(&event.sender, flow).await;
+            tell(&found, request);
+        }
+    });
+    let in_room = client.add_event_handler(
+        move |event: OriginalSyncRoomMessageEvent, client: Client| async move {
+            if let MessageType::VerificationRequest(_) = event.content.msgtype {
+                let encryption = client.encryption();
+                let flow = event.event_id;
+                let request = encryption.get_verification_request(&event.sender, flow).await;
+                tell(&found, request);
+            }
+        },
+    );
+    [client.event_handler_drop_guard(to_device), client.event_handler_drop_guard(in_room)]
+}
+
+fn tell(found: &mpsc::Sender<VerificationRequest>, request: Option<VerificationRequest>) {
+    let live = request.filter(|it| !it.we_started() && !it.is_done() && !it.is_cancelled());
+    if let Some(request) = live
+        && found.try_send(request).is_err()
+    {
+        tracing::warn!("too many verification requests at a time");
+    }
+}
+
+impl Verification {
+    /// Of this verification, the same on both sides.
+    pub fn id(&self) -> &str {
+        self.request.flow_id()
+    }
+
+    pub fn peer(&self) -> Peer {
+        Peer {
+            user_id: self.request.other_user_id().to_string(),
+            own: self.request.is_self_verification(),
+        }
+    }
+
+    /// What to show, now and as it goes on; ends after [`VerificationState::Done`] and
+    /// [`VerificationState::Cancelled`]. It must be listened to, or nothing goes on.
+    pub fn states(&self) -> Stream<VerificationState> {
+        let request = self.request.clone();
+        stream! {
+            let mut changes = std::pin::pin!(request.changes());
+            let mut state = request.state();
+            loop {
+                match state {
+                    VerificationRequestState::Created { .. } => yield VerificationState::Waiting,
+                    VerificationRequestState::Requested { .. } => {
+                        yield VerificationState::Requested;
+                    }
+                    VerificationRequestState::Ready { .. } => {
+                        yield VerificationState::Starting;
+                        if request.we_started()
+                            && let Err(error) = within(USUAL, request.start_sas()).await
+                        {
+                            tracing::warn!(%error, "the verification could not be started");
+                        }
+                    }
+                    VerificationRequestState::Transitioned { verification } => {
+                        let Some(sas) = verification.sas() else { return };
+                        let mut states = follow(sas);
+                        while let Some(state) = states.next().await {
+                            yield state;
+                        }
+                        return;
+                    }
+                    VerificationRequestState::Done => {
+                        yield VerificationState::Done;
+                        return;
+                    }
+                    VerificationRequestState::Cancelled(info) => {
+                        yield VerificationState::Cancelled(reason(&info));
+                        return;
+                    }
+                }
+                match changes.next().await {
+                    Some(next) => state = next,
+                    None => return,
+                }
+            }
+        }
+        .boxed_local()
+    }
+
+    /// Says yes to a request.
+    pub async fn accept(&self) -> Result<(), Error> {
+        let methods = vec![VerificationMethod::SasV1];
+        within(USUAL, self.request.accept_with_methods(methods)).await
+    }
+
+    /// The emoji are the same.
+    pub async fn confirm(&self) -> Result<(), Error> {
+        within(USUAL, self.sas()?.confirm()).await
+    }
+
+    /// The emoji differ: somebody is in between.
+    pub async fn mismatch(&self) -> Result<(), Error> {
+        within(USUAL, self.sas()?.mismatch()).await
+    }
+
+    pub async fn cancel(&self) -> Result<(), Error> {
+        within(USUAL, async {
+            match self.sas() {
+                Ok(sas) => sas.cancel().await,
+                Err(_) => self.request.cancel().await,
+            }
+        })
+        .await
+    }
+
+    fn sas(&self) -> Result<SasVerification, Error> {
+        let VerificationRequestState::Transitioned { verification } = self.request.state() else {
+            return Err(ErrorKind::NotFound.into());
+        };
+        verification.sas().ok_or(ErrorKind::NotFound.into())
+    }
+}
+
+fn follow(sas: SasVerification) -> Stream<VerificationState> {
+    stream! {
+        let mut changes = std::pin::pin!(sas.changes());
+        let mut state = sas.state();
+        loop {
+            match state {
+                SasState::Created { .. } | SasState::Accepted { .. } => {
+                    yield VerificationState::Starting;
+                }
+                SasState::Started { .. } => {
+                    yield VerificationState::Starting;
+                    if let Err(error) = within(USUAL, sas.accept()).await {
+                        tracing::warn!(%error, "the verification could not be accepted");
+                    }
+                }
+                SasState::KeysExchanged { emojis: Some(emojis), .. } => {
+                    let emoji = emojis.emojis.iter();
+                    let emoji = emoji.map(|it| Emoji { symbol: it.symbol, name: it.description });
+                    yield VerificationState::Emoji(emoji.collect());
+                }
+                SasState::KeysExchanged { emojis: None, .. } => {
+                    // Both sides offer emoji only; another client may not know them.
+                    let _ = within(USUAL, sas.cancel()).await;
+                }
+                SasState::Confirmed => yield VerificationState::Confirmed,
+                SasState::Done { .. } => {
+                    yield VerificationState::Done;
+                    return;
+                }
+                SasState::Cancelled(info) => {
+                    yield VerificationState::Cancelled(reason(&info));
+                    return;
+                }
+            }
+            match changes.next().await {
+                Some(next) => state = next,
+                None => return,
+            }
+        }
+    }
+    .boxed_local()
+}
+
+fn reason(info: &CancelInfo) -> CancelReason {
+    match info.cancel_code() {
+        CancelCode::MismatchedSas | CancelCode::MismatchedCommitment | CancelCode::KeyMismatch => {
+            CancelReason::Mismatch
+        }
+        CancelCode::Timeout => CancelReason::TimedOut,
+        CancelCode::Accepted => CancelReason::AnsweredElsewhere,
+        CancelCode::User if info.cancelled_by_us() => CancelReason::ByUs,
+        CancelCode::User => CancelReason::ByThem,
+        _ => CancelReason::Other,
+    }
+}
