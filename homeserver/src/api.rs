@@ -12,6 +12,9 @@ pub mod metrics;
 mod permission;
 mod uiaa;
 mod unread;
+mod web_client;
+
+use std::path::Path;
 
 use axum::{Router, routing::get};
 
@@ -20,8 +23,9 @@ pub use error::ApiError;
 use crate::config::Serves;
 
 /// Every route of a listener that serves these parts of the API. The team that a request is for is
-/// found before; see [`crate::server`].
-pub fn router(serves: &[Serves]) -> Router {
+/// found before; see [`crate::server`]. Where clients are served, so is the `web_client`, if its folder is
+/// known.
+pub fn router(serves: &[Serves], web_client: Option<&Path>) -> Router {
     let mut router = Router::new().route("/health", get(health::health));
     if serves.contains(&Serves::Client) {
         router = admin::router(client::router(router));
@@ -29,11 +33,8 @@ pub fn router(serves: &[Serves]) -> Router {
     if serves.contains(&Serves::Federation) {
         router = federation::router(router);
     }
-    router.fallback(unrecognized).method_not_allowed_fallback(wrong_method)
-}
-
-async fn unrecognized() -> ApiError {
-    ApiError::unrecognized()
+    let web_client = web_client.filter(|_| serves.contains(&Serves::Client));
+    web_client::fallback(router, web_client).method_not_allowed_fallback(wrong_method)
 }
 
 async fn wrong_method() -> ApiError {

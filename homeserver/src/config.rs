@@ -61,6 +61,7 @@ pub struct Config {
     pub support: Support,
     pub log: Log,
     pub metrics: Metrics,
+    pub web_client: WebClient,
     pub acme: Acme,
     /// Addresses to answer on, in the file `[[listeners]]`.
     pub listeners: Vec<Listener>,
@@ -99,6 +100,25 @@ pub struct Cache {
     pub events: u64,
     #[serde(deserialize_with = "units::bytes")]
     pub state: u64,
+}
+
+/// The client that browsers get at `/`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebClient {
+    /// The folder that `make client` made; without it `web-client` beside the program, if there is one.
+    pub directory: Option<PathBuf>,
+}
+
+impl WebClient {
+    /// Where the client's files are.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let beside = || {
+            let folder = std::env::current_exe().ok()?.with_file_name("web-client");
+            folder.join("index.html").is_file().then_some(folder)
+        };
+        self.directory.clone().or_else(beside)
+    }
 }
 
 /// Who may create an account.

@@ -161,7 +161,7 @@ impl Server {
     }
 
     fn router(&self, serves: &[Serves]) -> Router {
-        api::router(serves)
+        api::router(serves, self.0.config.web_client.folder().as_deref())
             .layer(CatchPanicLayer::custom(|_| {
                 ApiError::internal("a handler panicked").into_response()
             }))

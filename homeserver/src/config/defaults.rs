@@ -13,7 +13,7 @@ use url::Url;
 use super::{
     Acme, Cache, Config, EngineKind, Federation, Limits, Listener, Log, Media, Metrics,
     OpenRegistration, Outgoing, PasswordHash, Presence, Previews, RateLimits, Registration, Serves,
-    Sessions, Storage, Support,
+    Sessions, Storage, Support, WebClient,
 };
 
 const KIB: u64 = 1024;
@@ -83,6 +83,7 @@ impl Default for Config {
             support: Support::default(),
             log: Log::default(),
             metrics: Metrics::default(),
+            web_client: WebClient::default(),
             acme: Acme::default(),
             listeners: vec![
                 local(Ipv4Addr::LOCALHOST.into(), false),

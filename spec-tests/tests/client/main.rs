@@ -35,3 +35,4 @@ mod sync;
 mod tag;
 mod typing;
 mod user_directory;
+mod web_client;
