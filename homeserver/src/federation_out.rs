@@ -14,7 +14,7 @@ mod source;
 use std::{sync::Arc, time::Duration};
 
 use kith_federation::{queue::Input, remotes::Remotes, sender::Sender};
-use kith_store::{Change, Json, Published, Scan, Store, StreamPosition, tables};
+use kith_store::{Published, Scan, Store, StreamPosition, tables};
 use ruma::{OwnedServerName, ServerName, UserId};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -155,7 +155,7 @@ impl FederationOut {
         upto: StreamPosition,
     ) -> Result<(), kith_store::Error> {
         while cursor.seen < upto {
-            let changes = self.changes(cursor.seen).await?;
+            let changes = self.0.store.changes(cursor.seen, CHANGES).await?;
             let Some(last) = changes.last().map(|change| change.position) else { return Ok(()) };
             for Published { position, change } in changes {
                 match self.dispatch(cursor, position, &change).await {
@@ -172,21 +172,6 @@ impl FederationOut {
             cursor.moved(Instant::now() + FLUSH);
         }
         Ok(())
-    }
-
-    /// The next changes after a position.
-    async fn changes(&self, seen: StreamPosition) -> Result<Vec<Published>, kith_store::Error> {
-        if let Some(mut changes) = self.0.store.stream().since(seen) {
-            changes.truncate(CHANGES);
-            return Ok(changes);
-        }
-        let scan = Scan::all().after(&seen).limit(CHANGES);
-        let rows = self.0.store.scan(&tables::LOG, scan).await?;
-        let published = |(position, Json(change)): (_, Json<Change>)| Published {
-            position,
-            change: Arc::new(change),
-        };
-        Ok(rows.into_iter().map(published).collect())
     }
 
     /// Those of these servers to whom anything may be sent.

@@ -2,7 +2,7 @@
 //!
 //! What is encrypted cannot be looked into: it names nothing here, and nothing goes on its account.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use kith_media_store::{MediaStore, Mxc, references::Source};
 use kith_store::{
@@ -72,7 +72,7 @@ impl References {
     async fn read(&self, upto: StreamPosition) -> Result<(), ReferenceError> {
         let mut seen = self.store.get(&tables::MEDIA_CURSOR, &()).await?.unwrap_or(0);
         while seen < upto {
-            let changes = self.changes(seen).await?;
+            let changes = self.store.changes(seen, CHANGES).await?;
             let Some(last) = changes.last().map(|change| change.position) else { return Ok(()) };
             let mut batch = Batch::new();
             for Published { position, change } in changes {
@@ -91,17 +91,6 @@ impl References {
             seen = last;
         }
         Ok(())
-    }
-
-    /// The next changes after a position.
-    async fn changes(&self, seen: StreamPosition) -> Result<Vec<Published>, kith_store::Error> {
-        if let Some(mut changes) = self.store.stream().since(seen) {
-            changes.truncate(CHANGES);
-            return Ok(changes);
-        }
-        let rows = self.store.scan(&tables::LOG, Scan::all().after(&seen).limit(CHANGES)).await?;
-        let published = |(position, Json(change))| Published { position, change: Arc::new(change) };
-        Ok(rows.into_iter().map(published).collect())
     }
 
     async fn look_at(&self, change: &Change, batch: &mut Batch) -> Result<(), ReferenceError> {

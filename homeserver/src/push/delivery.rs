@@ -5,11 +5,11 @@
 //! commit that moves its cursor, and wakes the workers; after a crash it goes on from the cursor, and
 //! the workers from the queues. A gateway may so hear of an event twice, and never not at all.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use kith_store::{
-    Change, Json, Published, Scan, Store, StreamPosition,
-    tables::{self, EventIndex, QueuedPush, RoomNumber},
+    Change, Published, Store, StreamPosition,
+    tables::{EventIndex, QueuedPush, RoomNumber},
 };
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedUserId, UserId,
@@ -111,7 +111,7 @@ impl Delivery {
         upto: StreamPosition,
     ) -> Result<(), kith_store::Error> {
         while cursor.seen < upto {
-            let changes = self.changes(cursor.seen).await?;
+            let changes = self.store.changes(cursor.seen, CHANGES).await?;
             let Some(last) = changes.last().map(|change| change.position) else { return Ok(()) };
             let mut additions = Additions::default();
             for Published { position, change } in changes {
@@ -131,17 +131,6 @@ impl Delivery {
             cursor.seen = last;
         }
         Ok(())
-    }
-
-    /// The next changes after a position.
-    async fn changes(&self, seen: StreamPosition) -> Result<Vec<Published>, kith_store::Error> {
-        if let Some(mut changes) = self.store.stream().since(seen) {
-            changes.truncate(CHANGES);
-            return Ok(changes);
-        }
-        let rows = self.store.scan(&tables::LOG, Scan::all().after(&seen).limit(CHANGES)).await?;
-        let published = |(position, Json(change))| Published { position, change: Arc::new(change) };
-        Ok(rows.into_iter().map(published).collect())
     }
 
     async fn look_at(

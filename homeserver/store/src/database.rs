@@ -124,6 +124,17 @@ impl Store {
         self.team
     }
 
+    /// The first changes after a position, at most `limit`, from memory where they are still there.
+    pub async fn changes(&self, after: StreamPosition, limit: usize) -> Result<Vec<Published>> {
+        if let Some(mut changes) = self.stream.since(after) {
+            changes.truncate(limit);
+            return Ok(changes);
+        }
+        let rows = self.scan(&tables::LOG, Scan::all().after(&after).limit(limit)).await?;
+        let published = |(position, Json(change))| Published { position, change: Arc::new(change) };
+        Ok(rows.into_iter().map(published).collect())
+    }
+
     pub async fn get<K: Key, V: Value>(&self, table: &Table<K, V>, key: &K) -> Result<Option<V>> {
         let value = self.read(table, key).await?;
         value.map(|value| table.decode(&value)).transpose()
