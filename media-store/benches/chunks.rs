@@ -152,7 +152,14 @@ async fn small(folder: &Path) {
     let begun = Instant::now();
     let writes = stream::iter(0..SMALL).map(|n| {
         let operator = operator.clone();
-        async move { operator.write(&format!("{n:04x}"), bytes(4096, n as u64)).await }
+        let root = root.clone();
+        async move {
+            operator.write(&format!("{n:04x}"), bytes(4096, n as u64)).await?;
+            // Its name is durable as well, as that of a pack is.
+            let sync = move || std::fs::File::open(root).and_then(|folder| folder.sync_all());
+            tokio::task::spawn_blocking(sync).await.expect("no panic").expect("synced");
+            Ok::<_, opendal::Error>(())
+        }
     });
     writes.buffer_unordered(64).try_for_each(async |_| Ok(())).await.expect("written");
     let each = begun.elapsed();

@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     Error, MediaStore,
     agenda::{self, Duty},
+    buffers::Buffer,
     chunker::Cut,
     chunks::Held,
     hash::{Hashing, hex},
@@ -25,11 +26,13 @@ use crate::{
     quota::Delta,
     record::{self, Extent},
     sniff::{self, HEAD},
-    upload::{Appended, Body, Digests, bytes},
+    upload::{Appended, Body, bytes},
 };
 
 /// How many chunks of a request are on their way at once.
 const AHEAD: usize = 3;
+/// Bytes of a request's first buffer.
+const SHORT: usize = 64 << 10;
 
 pub(crate) struct Appender {
     store: MediaStore,
@@ -40,7 +43,7 @@ pub(crate) struct Appender {
     new: bool,
     limit: u64,
     /// What is in no chunk yet, and its place.
-    buffer: BytesMut,
+    buffer: Buffer,
     at: u64,
     /// The short chunk whose bytes are the first of the buffer.
     tail: Option<Extent>,
@@ -78,7 +81,7 @@ impl Appender {
             row,
             new: true,
             limit,
-            buffer: BytesMut::new(),
+            buffer: Buffer::default(),
             at,
             tail: None,
             tail_elsewhere: false,
@@ -120,6 +123,7 @@ impl Appender {
         }
         let content = inner.chunks.read(&tail.chunk, 0..tail.length).await?;
         appender.at = tail.offset;
+        appender.make_room(content.len());
         appender.buffer.extend_from_slice(&content);
         appender.tail = Some(tail);
         Ok(appender)
@@ -129,10 +133,10 @@ impl Appender {
     pub(crate) async fn run(
         mut self,
         end: End,
-        digests: Digests,
+        sha256: Option<[u8; 32]>,
         body: Body,
     ) -> Result<Appended, Error> {
-        let result = self.receive(end, &digests, body).await;
+        let result = self.receive(end, sha256, body).await;
         if result.is_err() && self.new {
             self.puts.clear();
             // Commits that were handed over are written; what they wrote is removed with the rest.
@@ -142,12 +146,17 @@ impl Appender {
         result.map(|()| Appended { mxc: self.turn.mxc().clone(), row: self.row })
     }
 
-    async fn receive(&mut self, end: End, digests: &Digests, body: Body) -> Result<(), Error> {
+    async fn receive(
+        &mut self,
+        end: End,
+        sha256: Option<[u8; 32]>,
+        body: Body,
+    ) -> Result<(), Error> {
         let came = self.take(body).await;
         if self.new {
             came?;
             self.store_rest();
-            return self.finish(digests).await;
+            return self.finish(sha256).await;
         }
         // What came before the failure is kept, unless it is the storage that fails.
         if let Err(error @ (Error::Chunks(_) | Error::Store(_) | Error::Quota(_))) = came {
@@ -159,7 +168,7 @@ impl Appender {
         self.store_rest();
         let at_length = end.at_length && self.row.length == Some(self.at);
         if came.is_ok() && (end.complete || at_length) {
-            return self.finish(digests).await;
+            return self.finish(sha256).await;
         }
         self.drain().await?;
         self.turn.keep_hashing(self.hashing.take().filter(|hashing| hashing.upto == self.row.size));
@@ -206,13 +215,8 @@ impl Appender {
         let most = self.rule().most();
         let mut piece = piece;
         while !piece.is_empty() {
-            if self.buffer.capacity() == 0 {
-                self.buffer.reserve(most.min(piece.len().max(64 * 1024)));
-            }
             let fits = piece.split_to((most - self.buffer.len()).min(piece.len()));
-            if self.buffer.capacity() < self.buffer.len() + fits.len() {
-                self.buffer.reserve(most - self.buffer.len());
-            }
+            self.make_room(fits.len());
             self.buffer.extend_from_slice(&fits);
             if self.buffer.len() == most {
                 let cut = self.cut();
@@ -220,6 +224,18 @@ impl Appender {
             }
         }
         Ok(())
+    }
+
+    /// Most files are short: the first buffer is, all others are for a whole chunk.
+    fn make_room(&mut self, more: usize) {
+        let wanted = self.buffer.len() + more;
+        if wanted <= self.buffer.capacity() {
+            return;
+        }
+        let whole = if wanted <= SHORT { SHORT } else { self.rule().most().max(wanted) };
+        let mut larger = self.store.0.chunks.buffer(whole);
+        larger.extend_from_slice(&self.buffer);
+        self.buffer = larger;
     }
 
     fn rule(&self) -> Cut {
@@ -247,11 +263,12 @@ impl Appender {
     }
 
     fn store_chunk(&mut self, length: usize) {
-        let content = if length == self.buffer.len() {
-            mem::take(&mut self.buffer).freeze()
-        } else {
-            self.buffer.split_to(length).freeze()
-        };
+        let whole = mem::take(&mut self.buffer).freeze();
+        let (content, rest) = (whole.slice(..length), whole.slice(length..));
+        if !rest.is_empty() {
+            self.make_room(rest.len());
+            self.buffer.extend_from_slice(&rest);
+        }
         let extent_at = self.at;
         self.at += length as u64;
         // Whatever of it is new; the tail's bytes were hashed when it was written.
@@ -335,7 +352,7 @@ impl Appender {
     }
 
     /// Makes the file whole. Its last chunk and what makes it whole are one batch.
-    async fn finish(&mut self, digests: &Digests) -> Result<(), Error> {
+    async fn finish(&mut self, expected: Option<[u8; 32]>) -> Result<(), Error> {
         if let Some(length) = self.row.length.filter(|length| *length != self.at) {
             self.drain().await?;
             return Err(Error::WrongLength { length, size: self.at });
@@ -358,17 +375,14 @@ impl Appender {
             None => self.store.hash_again(self.turn.mxc(), self.row.size).await?,
         };
         let digest = hashing.finish().await;
-        let differs =
-            |expected: Option<[u8; 32]>, is| expected.is_some_and(|expected| expected != is);
-        if differs(digests.sha256, digest.sha256) || differs(digests.blake3, digest.blake3) {
+        if expected.is_some_and(|expected| expected != digest) {
             return Err(Error::WrongDigest);
         }
-        if self.store.0.store.contains(&MEDIA_BLOCKED, &digest.sha256).await? {
+        if self.store.0.store.contains(&MEDIA_BLOCKED, &digest).await? {
             return Err(Error::Blocked);
         }
         let mut row = self.row.clone();
-        row.sha256 = Some(hex(&digest.sha256));
-        row.blake3 = Some(hex(&digest.blake3));
+        row.sha256 = Some(hex(&digest));
         if self.head.is_empty() && self.row.size > 0 {
             let size = self.row.size.min(HEAD as u64);
             self.head.extend_from_slice(&self.store.first_bytes(self.turn.mxc(), size).await?);

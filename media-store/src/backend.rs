@@ -1,17 +1,12 @@
 //! Where do objects lie, and what stands between us and them?
 //!
 //! From the outside: tracing, metrics, four retries, time limits (for what is reached by network), at
-//! most 64 operations at a time, OpenDAL's service.
+//! most 64 operations at a time, OpenDAL's service. Only what is written to and read from a folder of this
+//! machine goes there directly: see [`folder`].
 
-use std::{
-    collections::HashSet,
-    fs::File,
-    io,
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+mod folder;
+
+use std::{io, ops::Range, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -20,9 +15,12 @@ use opendal::{
     layers::{ConcurrentLimitLayer, RetryLayer, TimeoutLayer, TracingLayer},
     services,
 };
-use parking_lot::Mutex;
 
-use crate::config::{Metrics, Place};
+use self::folder::Folder;
+use crate::{
+    buffers::Buffers,
+    config::{Metrics, Place},
+};
 
 /// How many operations one datastore is asked at a time.
 const OPERATIONS: usize = 64;
@@ -82,10 +80,8 @@ pub(crate) struct Datastore {
     operator: Operator,
     /// Before every path; empty or ends with a slash.
     prefix: String,
-    /// The root, if it is a folder of this machine: its entries are made durable as well.
-    folder: Option<PathBuf>,
-    /// Folders whose own entries are known to be durable.
-    durable: Mutex<HashSet<PathBuf>>,
+    /// If it is a folder of this machine.
+    folder: Option<Arc<Folder>>,
     /// For the administrator; without secrets.
     name: String,
 }
@@ -96,6 +92,7 @@ impl Datastore {
         place: &Place,
         prefix: &str,
         metrics: Option<&Metrics>,
+        buffers: &Buffers,
     ) -> Result<Self, Error> {
         let prefix = checked(prefix)?;
         let name = place.to_string();
@@ -103,8 +100,13 @@ impl Datastore {
             Place::Operator(operator) => (operator.clone(), None),
             Place::Uri(uri) => match folder_of(uri) {
                 Some(folder) => {
-                    let (operator, folder) = open_folder(folder, &prefix)?;
-                    (operator, Some(folder))
+                    let unfinished = format!("{prefix}{UNFINISHED}");
+                    let folder = Folder::open(folder, &unfinished, buffers.clone())?;
+                    let Some(root) = folder.root().to_str() else {
+                        let text = format!("{} is not UTF-8", folder.root().display());
+                        return Err(Error::Unusable(text));
+                    };
+                    (Operator::new(services::Fs::default().root(root))?, Some(Arc::new(folder)))
                 }
                 None => (open_service(uri)?, None),
             },
@@ -130,7 +132,7 @@ impl Datastore {
             operator = operator.layer(layer.clone());
         }
         let operator = operator.layer(TracingLayer::new());
-        Ok(Self { operator, prefix, folder, durable: Mutex::default(), name })
+        Ok(Self { operator, prefix, folder, name })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -140,21 +142,11 @@ impl Datastore {
     /// The object is there, whole and durable, when this answers; or as it was, if this fails.
     pub(crate) async fn write(&self, path: &str, content: Bytes) -> Result<(), Error> {
         let path = self.path(path);
-        let mut writer = self.operator.writer(&path).await?;
-        let mut written = writer.write(content).await;
-        if written.is_ok() {
-            written = writer.close().await.map(drop);
+        if let Some(folder) = self.folder.clone() {
+            return waiting(move || folder.write(&path, &content)).await;
         }
-        if let Err(error) = written {
-            // Half a file takes space; if it cannot be removed now, the next start does.
-            if self.folder.is_some()
-                && let Err(error) = writer.abort().await
-            {
-                tracing::warn!(%error, path, "an unfinished file stays until the next start");
-            }
-            return Err(error.into());
-        }
-        self.sync(&path).await
+        self.operator.write(&path, content).await?;
+        Ok(())
     }
 
     /// The object's bytes, all or some; `None` if it is not there or not as long.
@@ -164,6 +156,9 @@ impl Datastore {
         range: Option<Range<u64>>,
     ) -> Result<Option<Bytes>, Error> {
         let path = self.path(path);
+        if let Some(folder) = self.folder.clone() {
+            return waiting(move || folder.read(&path, range)).await;
+        }
         let expected = range.as_ref().map(|range| range.end - range.start);
         let read = match range {
             Some(range) => self.operator.read_with(&path).range(range).await,
@@ -210,35 +205,13 @@ impl Datastore {
     fn path(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)
     }
+}
 
-    /// A renamed file survives a power cut only when its folder is flushed as well, and a new folder
-    /// only when that in which it lies is.
-    async fn sync(&self, path: &str) -> Result<(), Error> {
-        let Some(root) = &self.folder else {
-            return Ok(());
-        };
-        let file = root.join(path);
-        let mut folders: Vec<PathBuf> = file
-            .ancestors()
-            .skip(1)
-            .take_while(|at| at.starts_with(root))
-            .map(Path::to_owned)
-            .collect();
-        if let Some(folder) = folders.first()
-            && self.durable.lock().contains(folder)
-        {
-            folders.truncate(1);
-        }
-        let synced = tokio::task::spawn_blocking(move || {
-            for folder in &folders {
-                File::open(folder)?.sync_all()?;
-            }
-            Ok::<_, io::Error>(folders)
-        });
-        let folders = synced.await.map_err(io::Error::other)??;
-        self.durable.lock().extend(folders);
-        Ok(())
-    }
+/// Does what waits for the disk.
+async fn waiting<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    Ok(tokio::task::spawn_blocking(work).await.map_err(io::Error::other)??)
 }
 
 fn object(path: String, metadata: &opendal::Metadata) -> Object {
@@ -269,21 +242,6 @@ fn folder_of(uri: &str) -> Option<&Path> {
         _ => uri,
     };
     Some(Path::new(path))
-}
-
-fn open_folder(folder: &Path, prefix: &str) -> Result<(Operator, PathBuf), Error> {
-    let unfinished = folder.join(prefix).join(UNFINISHED);
-    if unfinished.exists() {
-        std::fs::remove_dir_all(&unfinished)?;
-    }
-    std::fs::create_dir_all(&unfinished)?;
-    let text = |path: &Path| {
-        let path = path.canonicalize()?.into_os_string().into_string();
-        path.map_err(|path| Error::Unusable(format!("{} is not UTF-8", path.display())))
-    };
-    let root = text(folder)?;
-    let service = services::Fs::default().root(&root).atomic_write_dir(&text(&unfinished)?);
-    Ok((Operator::new(service)?, root.into()))
 }
 
 fn open_service(uri: &str) -> Result<Operator, Error> {

@@ -17,11 +17,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     backend,
+    buffers::{Buffer, Buffers},
     chunker::{Chunker, Cut},
     config::{Config, MAX_CHUNK},
     crypto::KeyRing,
     flight::{Flights, Pin},
-    format::{self, Header},
+    format::{self, Header, sealed_len},
     id::ChunkId,
     keys,
     layout::Location,
@@ -90,6 +91,7 @@ pub(crate) struct Inner {
     pub(crate) master: [u8; 32],
     pub(crate) flights: Arc<Flights>,
     pub(crate) packer: Packer,
+    pub(crate) buffers: Buffers,
     /// Whoever goes through everything does so alone.
     pub(crate) collecting: AsyncMutex<()>,
     /// Milliseconds since the epoch: when this index first knew the datastore.
@@ -136,7 +138,8 @@ impl Chunks {
         if !(PACKED..=MAX_CHUNK).contains(&config.chunk_size) {
             return Err(Error::Config("chunks have 64 KiB to 16 MiB".to_owned()));
         }
-        let places = moving::places(config, &store).await?;
+        let buffers = Buffers::of(sealed_len(config.chunk_size) as usize);
+        let places = moving::places(config, &store, &buffers).await?;
         let (keys, master) = keys::load(&config.master_key, &store, &places, may_begin).await?;
         let packer = Packer::open(&store).await?;
         let born = born(&store).await?;
@@ -148,6 +151,7 @@ impl Chunks {
             master,
             flights: Arc::default(),
             packer,
+            buffers,
             collecting: AsyncMutex::default(),
             born,
             writes: Arc::new(Semaphore::new(config.writes.max(1))),
@@ -195,6 +199,11 @@ impl Chunks {
         });
         let pin = stored.await.map_err(|_| Error::Closed)??;
         Ok(Held { id: pin.id, len, _pin: pin })
+    }
+
+    /// Memory for a chunk that is to come.
+    pub(crate) fn buffer(&self, len: usize) -> Buffer {
+        self.0.buffers.take(len)
     }
 
     /// Holds a chunk that may be there already; `None` if it is not, or not whole as far as is known.
@@ -275,10 +284,12 @@ impl Inner {
             return Ok(pin);
         }
         let epoch = keys.current();
-        let sealed = worked(plaintext.len(), move || keys.seal(&id, &plaintext)).await?;
+        let buffers = self.buffers.clone();
+        let seal = move || keys.seal(&id, &plaintext, &buffers);
+        let sealed = worked(len as usize, seal).await?;
         let row =
             ChunkRow { len, epoch, packed: None, checked: now(), unused_since: None, damage: None };
-        self.write(&id, row, sealed.into()).await?;
+        self.write(&id, row, sealed).await?;
         drop(guard);
         Ok(pin)
     }
@@ -377,7 +388,7 @@ impl Inner {
                 if damaged && row.damage.is_none() {
                     self.check_later(*id);
                 }
-                return Ok(Bytes::from(plaintext).slice(span.inner));
+                return Ok(plaintext.slice(span.inner));
             }
             // It may have been sealed anew, with another key.
             match self.copy(id, row, place).await {
@@ -401,10 +412,12 @@ impl Inner {
         row: &ChunkRow,
         first: u32,
         sealed: Bytes,
-    ) -> Result<Option<Vec<u8>>, Error> {
-        let (keys, id) = (self.keys(), *id);
+    ) -> Result<Option<Bytes>, Error> {
+        let (keys, buffers, id) = (self.keys(), self.buffers.clone(), *id);
         let header = Header { epoch: row.epoch, len: row.len };
-        worked(sealed.len(), move || keys.open(&id, header, first, &sealed).ok()).await
+        let length = sealed.len();
+        let open = move || keys.open(&id, header, first, &sealed, &buffers).ok();
+        worked(length, open).await
     }
 }
 

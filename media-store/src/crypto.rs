@@ -14,7 +14,10 @@ use std::{collections::BTreeMap, fmt};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
+use bytes::Bytes;
+
 use crate::{
+    buffers::Buffers,
     format::{FRAME, HEADER, Header, TAG, frames, sealed_len},
     id::ChunkId,
 };
@@ -113,13 +116,14 @@ impl KeyRing {
     }
 
     /// The sealed chunk: header and frames.
-    pub(crate) fn seal(&self, id: &ChunkId, plaintext: &[u8]) -> Vec<u8> {
+    pub(crate) fn seal(&self, id: &ChunkId, plaintext: &[u8], buffers: &Buffers) -> Bytes {
         let len = u32::try_from(plaintext.len()).expect("a chunk has at most 16 MiB");
         let header = Header { epoch: self.current(), len };
         let key = self.chunk_key(header.epoch, id).expect("the current epoch has a key");
-        let mut sealed = vec![0; sealed_len(len) as usize];
-        sealed[..HEADER].copy_from_slice(&header.encode());
-        let mut rest = &mut sealed[HEADER..];
+        let length = sealed_len(len) as usize;
+        let mut sealed = buffers.take(length);
+        sealed.extend_from_slice(&header.encode());
+        let mut rest = sealed.next(length - HEADER);
         let last = frames(len) - 1;
         for frame in 0..=last {
             let start = frame as usize * FRAME as usize;
@@ -137,7 +141,7 @@ impl KeyRing {
             )
             .expect("the lengths are right and a frame is not too long");
         }
-        sealed
+        sealed.freeze()
     }
 
     /// The plaintext of whole frames, of which the first has number `first`.
@@ -147,11 +151,11 @@ impl KeyRing {
         header: Header,
         first: u32,
         mut sealed: &[u8],
-    ) -> Result<Vec<u8>, Tampered> {
+        buffers: &Buffers,
+    ) -> Result<Bytes, Tampered> {
         let key = self.chunk_key(header.epoch, id).ok_or(Tampered)?;
-        let mut plaintext = vec![0; sealed.len()];
-        let (mut written, last) = (0, frames(header.len) - 1);
-        let mut frame = first;
+        let mut plaintext = buffers.take(sealed.len());
+        let (mut frame, last) = (first, frames(header.len) - 1);
         while !sealed.is_empty() {
             let start = u64::from(frame) * u64::from(FRAME);
             let len = u64::from(header.len).checked_sub(start).ok_or(Tampered)?;
@@ -163,24 +167,27 @@ impl KeyRing {
                 additional(header, frame == last),
                 ciphertext,
                 tag,
-                &mut plaintext[written..written + len],
+                plaintext.next(len),
             )
             .map_err(|_| Tampered)?;
-            written += len;
             frame += 1;
             sealed = rest;
         }
-        plaintext.truncate(written);
-        Ok(plaintext)
+        Ok(plaintext.freeze())
     }
 
     /// The plaintext of a whole sealed chunk, checked against its id.
-    pub(crate) fn open_whole(&self, id: &ChunkId, sealed: &[u8]) -> Result<Vec<u8>, Tampered> {
+    pub(crate) fn open_whole(
+        &self,
+        id: &ChunkId,
+        sealed: &[u8],
+        buffers: &Buffers,
+    ) -> Result<Bytes, Tampered> {
         let header = Header::decode(sealed).map_err(|_| Tampered)?;
         if sealed.len() as u64 != sealed_len(header.len) {
             return Err(Tampered);
         }
-        let plaintext = self.open(id, header, 0, &sealed[HEADER..])?;
+        let plaintext = self.open(id, header, 0, &sealed[HEADER..], buffers)?;
         if self.id(&plaintext) == *id { Ok(plaintext) } else { Err(Tampered) }
     }
 
@@ -225,6 +232,10 @@ mod tests {
         (0..len).map(|n| (n * 7 + n / 251) as u8).collect()
     }
 
+    fn none() -> Buffers {
+        Buffers::default()
+    }
+
     #[test]
     fn what_was_sealed_is_opened_whole_and_in_parts() {
         let keys = KeyRing::generate();
@@ -232,16 +243,16 @@ mod tests {
         for len in [0, 1, frame - 1, frame, frame + 1, 3 * frame, 3 * frame + 5] {
             let plaintext = chunk(len);
             let id = keys.id(&plaintext);
-            let sealed = keys.seal(&id, &plaintext);
-            assert_eq!(sealed, keys.seal(&id, &plaintext), "the equal object");
+            let sealed = keys.seal(&id, &plaintext, &none());
+            assert_eq!(sealed, keys.seal(&id, &plaintext, &none()), "the equal object");
             assert_eq!(sealed.len() as u64, sealed_len(len as u32));
-            assert_eq!(keys.open_whole(&id, &sealed).as_ref(), Ok(&plaintext));
+            assert_eq!(keys.open_whole(&id, &sealed, &none()).as_deref(), Ok(plaintext.as_slice()));
             for range in [0..len, 0..len.min(1), len / 2..len, len..len] {
                 let span = span(len as u32, range.start as u32..range.end as u32).expect("within");
                 let frames = &sealed[span.sealed.start as usize..span.sealed.end as usize];
                 let header = Header::decode(&sealed).expect("ours");
-                let opened = keys.open(&id, header, span.first, frames).expect("ours");
-                assert_eq!(opened[span.inner], plaintext[range]);
+                let opened = keys.open(&id, header, span.first, frames, &none()).expect("ours");
+                assert_eq!(opened.slice(span.inner), &plaintext[range]);
             }
         }
     }
@@ -250,16 +261,16 @@ mod tests {
     fn chunks_of_an_older_epoch_are_still_opened() {
         let mut keys = KeyRing::generate();
         let id = keys.id(b"old");
-        let old = keys.seal(&id, b"old");
+        let old = keys.seal(&id, b"old", &none());
         assert_eq!(keys.rotate(), 2);
-        let new = keys.seal(&id, b"old");
+        let new = keys.seal(&id, b"old", &none());
         assert_ne!(old, new);
         for sealed in [&old, &new] {
-            assert_eq!(keys.open_whole(&id, sealed).as_deref(), Ok(b"old".as_slice()));
+            assert_eq!(keys.open_whole(&id, sealed, &none()).as_deref(), Ok(b"old".as_slice()));
         }
         keys.forget(1);
-        assert_eq!(keys.open_whole(&id, &old), Err(Tampered));
-        assert_eq!(keys.open_whole(&id, &new).as_deref(), Ok(b"old".as_slice()));
+        assert_eq!(keys.open_whole(&id, &old, &none()), Err(Tampered));
+        assert_eq!(keys.open_whole(&id, &new, &none()).as_deref(), Ok(b"old".as_slice()));
     }
 
     #[test]
@@ -283,9 +294,9 @@ mod tests {
     fn a_chunk_does_not_pass_for_another() {
         let keys = KeyRing::generate();
         let (a, b) = (keys.id(b"a"), keys.id(b"b"));
-        assert_eq!(keys.open_whole(&a, &keys.seal(&b, b"b")), Err(Tampered));
+        assert_eq!(keys.open_whole(&a, &keys.seal(&b, b"b", &none()), &none()), Err(Tampered));
         // Even if it was sealed as if it were the other.
-        assert_eq!(keys.open_whole(&a, &keys.seal(&a, b"b")), Err(Tampered));
+        assert_eq!(keys.open_whole(&a, &keys.seal(&a, b"b", &none()), &none()), Err(Tampered));
     }
 
     proptest! {
@@ -298,14 +309,14 @@ mod tests {
             let keys = KeyRing::generate();
             let plaintext = chunk(len);
             let id = keys.id(&plaintext);
-            let sealed = keys.seal(&id, &plaintext);
+            let sealed = keys.seal(&id, &plaintext, &none());
             let at = at.index(sealed.len());
-            prop_assert_eq!(keys.open_whole(&id, &sealed[..at]), Err(Tampered));
-            let mut flipped = sealed.clone();
+            prop_assert_eq!(keys.open_whole(&id, &sealed[..at], &none()), Err(Tampered));
+            let mut flipped = sealed.to_vec();
             flipped[at] ^= 1 << bit;
-            prop_assert_eq!(keys.open_whole(&id, &flipped), Err(Tampered));
-            let longer = [sealed.as_slice(), &[0]].concat();
-            prop_assert_eq!(keys.open_whole(&id, &longer), Err(Tampered));
+            prop_assert_eq!(keys.open_whole(&id, &flipped, &none()), Err(Tampered));
+            let longer = [sealed.as_ref(), &[0]].concat();
+            prop_assert_eq!(keys.open_whole(&id, &longer, &none()), Err(Tampered));
         }
 
         /// Frames may not change places nor be left out.
@@ -314,11 +325,11 @@ mod tests {
             let keys = KeyRing::generate();
             let plaintext = chunk(4 * FRAME as usize);
             let id = keys.id(&plaintext);
-            let sealed = keys.seal(&id, &plaintext);
+            let sealed = keys.seal(&id, &plaintext, &none());
             let header = Header::decode(&sealed).expect("ours");
             let start = HEADER + first as usize * (FRAME as usize + TAG);
             let frame = &sealed[start..start + FRAME as usize + TAG];
-            let opened = keys.open(&id, header, claimed, frame);
+            let opened = keys.open(&id, header, claimed, frame, &none());
             prop_assert_eq!(opened.is_ok(), first == claimed);
         }
 
@@ -326,9 +337,9 @@ mod tests {
         fn any_bytes_may_be_given_to_be_opened(bytes: Vec<u8>, first: u32, len: u32) {
             let keys = KeyRing::generate();
             let id = ChunkId([1; 32]);
-            prop_assert!(keys.open_whole(&id, &bytes).is_err());
+            prop_assert!(keys.open_whole(&id, &bytes, &none()).is_err());
             let header = Header { epoch: 1, len };
-            prop_assert!(bytes.is_empty() || keys.open(&id, header, first, &bytes).is_err());
+            prop_assert!(bytes.is_empty() || keys.open(&id, header, first, &bytes, &none()).is_err());
         }
     }
 }

@@ -1,32 +1,18 @@
-//! What are the digests of a file that comes in pieces?
+//! What is the digest of a file that comes in pieces?
 
-use aws_lc_rs::digest::{self, SHA256};
+use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-/// SHA-256 and BLAKE3 of everything so far.
-struct Hashers {
-    sha256: digest::Context,
-    blake3: blake3::Hasher,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Digest {
-    pub(crate) sha256: [u8; 32],
-    pub(crate) blake3: [u8; 32],
-}
-
-/// Digests of the first `upto` bytes, worked on beside the upload in the order of its bytes.
+/// SHA-256 of the first `upto` bytes, worked on beside the upload in the order of its bytes.
 pub(crate) struct Hashing {
     pub(crate) upto: u64,
-    state: JoinHandle<Hashers>,
+    state: JoinHandle<Context>,
 }
 
 impl Hashing {
     pub(crate) fn new() -> Self {
-        let new =
-            || Hashers { sha256: digest::Context::new(&SHA256), blake3: blake3::Hasher::new() };
-        Self { upto: 0, state: tokio::spawn(async move { new() }) }
+        Self { upto: 0, state: tokio::spawn(async { Context::new(&SHA256) }) }
     }
 
     /// Takes the next bytes. The answer comes when they are done with.
@@ -35,25 +21,22 @@ impl Hashing {
         let upto = self.upto + bytes.len() as u64;
         let before = self.state;
         let state = tokio::spawn(async move {
-            let mut hashers = before.await.expect(NO_PANIC);
+            let mut context = before.await.expect(NO_PANIC);
             let work = move || {
-                hashers.sha256.update(&bytes);
-                hashers.blake3.update(&bytes);
-                hashers
+                context.update(&bytes);
+                context
             };
-            let hashers = tokio::task::spawn_blocking(work).await.expect(NO_PANIC);
+            let context = tokio::task::spawn_blocking(work).await.expect(NO_PANIC);
             // Whoever does not wait any more has no use for the answer.
             let _ = done.send(());
-            hashers
+            context
         });
         (Self { upto, state }, answer)
     }
 
-    pub(crate) async fn finish(self) -> Digest {
-        let hashers = self.state.await.expect(NO_PANIC);
-        let sha256 = hashers.sha256.finish();
-        let sha256 = sha256.as_ref().try_into().expect("SHA-256 has 32 bytes");
-        Digest { sha256, blake3: *hashers.blake3.finalize().as_bytes() }
+    pub(crate) async fn finish(self) -> [u8; 32] {
+        let digest = self.state.await.expect(NO_PANIC).finish();
+        digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
     }
 }
 
@@ -90,8 +73,7 @@ mod tests {
         assert_eq!(hashing.upto, 3);
         let digest = hashing.finish().await;
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(hex(&digest.sha256), expected);
-        assert_eq!(from_hex(expected), Some(digest.sha256));
-        assert_eq!(digest.blake3, *blake3::hash(b"abc").as_bytes());
+        assert_eq!(hex(&digest), expected);
+        assert_eq!(from_hex(expected), Some(digest));
     }
 }

@@ -55,10 +55,10 @@ impl Chunks {
             match place.read(&journal.0, None).await {
                 Ok(Some(sealed)) => {
                     found = true;
-                    let keys = self.0.keys();
-                    let open = move || keys.open_whole(&id, &sealed);
+                    let (keys, buffers) = (self.0.keys(), self.0.buffers.clone());
+                    let open = move || keys.open_whole(&id, &sealed, &buffers);
                     if let Ok(entry) = worked(MAX_CHUNK as usize, open).await? {
-                        return Ok(entry.into());
+                        return Ok(entry);
                     }
                 }
                 Ok(None) => {}
@@ -87,10 +87,10 @@ impl Chunks {
 
 impl Inner {
     async fn seal(&self, plaintext: Bytes) -> Result<(ChunkId, Bytes), Error> {
-        let keys = self.keys();
+        let (keys, buffers) = (self.keys(), self.buffers.clone());
         let seal = move || {
             let id = keys.id(&plaintext);
-            (id, keys.seal(&id, &plaintext).into())
+            (id, keys.seal(&id, &plaintext, &buffers))
         };
         worked(MAX_CHUNK as usize, seal).await
     }

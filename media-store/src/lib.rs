@@ -15,6 +15,7 @@
 mod agenda;
 mod append;
 pub mod backend;
+mod buffers;
 pub mod chunker;
 pub mod chunks;
 pub mod collector;
@@ -72,7 +73,7 @@ pub use self::{
     error::Error,
     id::Mxc,
     policy::{Policy, Quota},
-    upload::{Append, Appended, Digests, Meta, Reservation},
+    upload::{Append, Appended, Meta, Reservation},
 };
 pub use kith_store::tables::{BlockedRow, MediaRow as Row, MediaState as State, UsageRow as Usage};
 

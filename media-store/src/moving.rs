@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     backend::Datastore,
+    buffers::Buffers,
     chunks::{Chunks, Error, Inner},
     config::{Config, Place},
     id::ChunkId,
@@ -96,9 +97,13 @@ impl Chunks {
 }
 
 /// The places of a configuration, with what the index remembers of moves.
-pub(crate) async fn places(config: &Config, store: &kith_store::Store) -> Result<Places, Error> {
+pub(crate) async fn places(
+    config: &Config,
+    store: &kith_store::Store,
+    buffers: &Buffers,
+) -> Result<Places, Error> {
     let open = |place: &Place| {
-        Datastore::open(place, &config.prefix, config.metrics.as_ref()).map(Arc::new)
+        Datastore::open(place, &config.prefix, config.metrics.as_ref(), buffers).map(Arc::new)
     };
     let mirror = config.mirror.as_ref().map(open).transpose()?;
     let places = |first, old| Places { first, old, mirror };
@@ -147,7 +152,12 @@ impl Inner {
             return Err(Error::Config("it is there already".to_owned()));
         }
         let place = Place::Uri(to.to_owned());
-        let new = Datastore::open(&place, &self.config.prefix, self.config.metrics.as_ref())?;
+        let new = Datastore::open(
+            &place,
+            &self.config.prefix,
+            self.config.metrics.as_ref(),
+            &self.buffers,
+        )?;
         let places = Places { first: Arc::new(new), old: Some(now.first), mirror: now.mirror };
         // A chunk must not be where its key is not.
         keys::spread(&self.store, &places).await?;

@@ -117,9 +117,11 @@ impl Inner {
         for place in places.all() {
             if let Copied::Whole { plaintext, .. } = self.copy(&id, &row, place).await? {
                 let epoch = keys.current();
-                let sealed = worked(plaintext.len(), move || keys.seal(&id, &plaintext)).await?;
+                let (length, buffers) = (plaintext.len(), self.buffers.clone());
+                let seal = move || keys.seal(&id, &plaintext, &buffers);
+                let sealed = worked(length, seal).await?;
                 let row = ChunkRow { epoch, checked: now(), damage: None, ..row.clone() };
-                self.write(&id, row, sealed.into()).await?;
+                self.write(&id, row, sealed).await?;
                 report.resealed += 1;
                 return Ok(());
             }

@@ -38,13 +38,6 @@ pub struct Meta {
     pub cut_by_content: bool,
 }
 
-/// What the whole file has to be.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Digests {
-    pub sha256: Option<[u8; 32]>,
-    pub blake3: Option<[u8; 32]>,
-}
-
 /// One request that brings bytes.
 #[derive(Debug, Clone, Default)]
 pub struct Append {
@@ -60,7 +53,8 @@ pub struct Append {
     pub length: Option<u64>,
     /// Replaces what was said before, where it says something.
     pub meta: Meta,
-    pub digests: Digests,
+    /// The SHA-256 that the whole file has to have.
+    pub sha256: Option<[u8; 32]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +147,7 @@ impl MediaStore {
         }
         let appender = Appender::resume(self.clone(), turn, row, self.0.policy.largest).await?;
         let end = End { complete: request.complete, at_length: request.complete_at_length };
-        self.run(appender, end, request.digests, body).await
+        self.run(appender, end, request.sha256, body).await
     }
 
     /// Takes a whole file. Nothing is left of it if that fails.
@@ -230,7 +224,7 @@ impl MediaStore {
         let row = MediaRow { length, created, ..self.0.new_row(who, meta, state) };
         let appender = Appender::new(self.clone(), turn, row, limit);
         let end = End { complete: true, at_length: false };
-        self.run(appender, end, Digests::default(), body).await
+        self.run(appender, end, None, body).await
     }
 
     /// Goes on to its end even if the caller does not wait: what has come must be kept.
@@ -238,11 +232,11 @@ impl MediaStore {
         &self,
         appender: Appender,
         end: End,
-        digests: Digests,
+        sha256: Option<[u8; 32]>,
         body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
     ) -> Result<Appended, Error> {
         let body = body.map(|piece| piece.map_err(|error| error.to_string())).boxed();
-        let task = self.0.tasks.spawn(appender.run(end, digests, body));
+        let task = self.0.tasks.spawn(appender.run(end, sha256, body));
         task.await.map_err(|_| Error::Closed)?
     }
 
@@ -276,7 +270,6 @@ impl Inner {
             size: 0,
             length: None,
             sha256: None,
-            blake3: None,
             created: now,
             accessed: now,
             state,

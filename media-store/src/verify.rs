@@ -57,7 +57,7 @@ impl Inner {
                 Copied::Corrupt { found: rest.slice(start..), rescued: None }
             }));
         };
-        let (keys, id, len) = (self.keys(), *id, row.len);
+        let (keys, buffers, id, len) = (self.keys(), self.buffers.clone(), *id, row.len);
         let checked = worked(bytes.len(), move || {
             let (sealed, around) = match record {
                 None => (bytes.clone(), true),
@@ -66,9 +66,9 @@ impl Inner {
                     (bytes.slice(RECORD..), around)
                 }
             };
-            let plaintext = keys.open_whole(&id, &sealed);
+            let plaintext = keys.open_whole(&id, &sealed, &buffers);
             match plaintext.ok().filter(|plaintext| plaintext.len() == len as usize) {
-                Some(plaintext) if around => Copied::Whole { sealed, plaintext: plaintext.into() },
+                Some(plaintext) if around => Copied::Whole { sealed, plaintext },
                 opened => Copied::Corrupt { found: bytes, rescued: opened.map(|_| sealed) },
             }
         });

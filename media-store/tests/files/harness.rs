@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::digest;
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt, stream};
 use kith_media_store::{
@@ -135,4 +136,14 @@ pub(crate) fn broken_off(
 ) -> impl Stream<Item = Result<Bytes, String>> + Send + 'static {
     use futures_util::StreamExt;
     pieces(content, length).chain(stream::iter([Err("gone".to_owned())]))
+}
+
+/// SHA-256 of a file.
+pub(crate) fn sha256(file: &[u8]) -> [u8; 32] {
+    digest::digest(&digest::SHA256, file).as_ref().try_into().expect("32 bytes")
+}
+
+/// As rows have it.
+pub(crate) fn hex(digest: [u8; 32]) -> Option<String> {
+    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use kith_media_store::{Append, Digests, Error, Meta, State};
+use kith_media_store::{Append, Error, Meta, State};
 
-use crate::harness::{CHUNK, LARGEST, NEVER, broken_off, content, fixture, pieces};
+use crate::harness::{CHUNK, LARGEST, NEVER, broken_off, content, fixture, hex, pieces, sha256};
 
 #[tokio::test]
 async fn a_file_comes_back_as_it_was_uploaded() {
@@ -13,7 +13,7 @@ async fn a_file_comes_back_as_it_was_uploaded() {
         let uploaded = here.upload(&file).await.expect("uploaded");
         assert_eq!(uploaded.row.state, State::Complete);
         assert_eq!(uploaded.row.size, length as u64);
-        assert_eq!(uploaded.row.blake3, Some(blake3::hash(&file).to_hex().to_string()));
+        assert_eq!(uploaded.row.sha256, hex(sha256(&file)));
         assert_eq!(here.content(&uploaded.mxc).await, Some(file), "{length} bytes");
     }
 }
@@ -53,7 +53,7 @@ async fn an_upload_in_parts_goes_on_where_it_broke_off() {
     }
     assert_eq!(here.append(&mxc, 1700, &file[1700..1701], false).await.expect("ok").row.size, 1701);
     let whole = here.append(&mxc, 1701, &file[1701..], true).await.expect("whole");
-    assert_eq!(whole.row.blake3, Some(blake3::hash(&file).to_hex().to_string()));
+    assert_eq!(whole.row.sha256, hex(sha256(&file)));
     assert_eq!(here.content(&mxc).await, Some(file));
     let extents = here.media.extents(&mxc, 0).await.expect("listed");
     let lengths: Vec<u32> = extents.iter().map(|extent| extent.length).collect();
@@ -130,15 +130,17 @@ async fn a_file_that_is_not_what_its_digest_says_is_refused() {
     let here = fixture().await;
     let file = content(7, 2500);
     let mxc = here.reserve().await;
-    let blake3 = Some(*blake3::hash(&file).as_bytes());
-    let wrong = Digests { sha256: Some([7; 32]), blake3 };
-    let request = |digests| Append { complete: true, restart: true, digests, ..Append::default() };
+    let request = |digest| Append {
+        complete: true,
+        restart: true,
+        sha256: Some(digest),
+        ..Append::default()
+    };
     let body = || pieces(&file, 300);
-    let result = here.media.append(&mxc, &here.alice, request(wrong), body()).await;
+    let result = here.media.append(&mxc, &here.alice, request([7; 32]), body()).await;
     assert!(matches!(result, Err(Error::WrongDigest)), "{result:?}");
     assert!(matches!(here.media.find(&mxc, NEVER).await, Err(Error::NotYetUploaded)));
-    let right = Digests { sha256: None, blake3 };
-    here.media.append(&mxc, &here.alice, request(right), body()).await.expect("whole");
+    here.media.append(&mxc, &here.alice, request(sha256(&file)), body()).await.expect("whole");
 }
 
 #[tokio::test]

@@ -138,9 +138,6 @@ pub struct MediaRow {
     /// Of a whole file; 64 hexadecimal digits.
     #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// As `sha256`.
-    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
-    pub blake3: Option<String>,
     /// Milliseconds since the epoch.
     #[serde(rename = "c")]
     pub created: u64,

@@ -12,7 +12,7 @@ use axum::{
 };
 use futures_util::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use kith_media_store::{Append, Appended, Digests, Error, Meta, Mxc, State as FileState};
+use kith_media_store::{Append, Appended, Error, Meta, Mxc, State as FileState};
 use ruma::{
     UserId,
     serde::{Base64, base64::Standard},
@@ -56,16 +56,15 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, ApiErro
 }
 
 /// `Repr-Digest: sha-256=:…:`, of the whole file; other algorithms are passed over.
-fn digests(headers: &HeaderMap) -> Result<Digests, ApiError> {
+fn digest(headers: &HeaderMap) -> Result<Option<[u8; 32]>, ApiError> {
     let text = headers.get(REPR_DIGEST).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let member = text.split(',').find_map(|member| member.trim().strip_prefix("sha-256="));
-    let Some(member) = member else { return Ok(Digests::default()) };
+    let Some(member) = member else { return Ok(None) };
     let malformed = || ApiError::invalid_param("Repr-Digest is malformed");
     let encoded = member.strip_prefix(':').and_then(|rest| rest.strip_suffix(':'));
     let bytes: Base64<Standard> =
         Base64::parse(encoded.ok_or_else(malformed)?).map_err(|_| malformed())?;
-    let sha256 = bytes.as_bytes().try_into().map_err(|_| malformed())?;
-    Ok(Digests { sha256: Some(sha256), blake3: None })
+    Ok(Some(bytes.as_bytes().try_into().map_err(|_| malformed())?))
 }
 
 /// `POST /_matrix/media/v3/upload` with `Upload-Complete`: `Location` says where it goes on.
@@ -80,7 +79,7 @@ pub(super) async fn create<E: std::fmt::Display>(
     let announced = number(headers, &UPLOAD_LENGTH)?;
     let whole = announced.or_else(|| length(headers).filter(|_| complete));
     let reserved = media.store().reserve(who, meta, whole).await?;
-    let append = Append { complete, digests: digests(headers)?, ..Append::default() };
+    let append = Append { complete, sha256: digest(headers)?, ..Append::default() };
     match media.store().append(&reserved.mxc, who, append, body).await {
         Ok(appended) => {
             let status = if complete { StatusCode::OK } else { StatusCode::CREATED };
@@ -138,7 +137,7 @@ pub(super) async fn append(
         complete,
         length: announced.or(last),
         meta: Meta { filename: named.filename, ..Meta::default() },
-        digests: digests(&headers)?,
+        sha256: digest(&headers)?,
         ..Append::default()
     };
     let body = request.into_body().into_data_stream();
