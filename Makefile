@@ -1,7 +1,7 @@
 # `make run` starts a server, `make test` proves it. Nothing else needs to be installed first than
 # Rust and make.
 
-.PHONY: run test bench spec-report check setup setup-tests
+.PHONY: run test bench spec-report check setup setup-tests client client-quick desktop
 
 run: setup
 	cargo build --release --locked -p kith-homeserver
@@ -28,6 +28,19 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo deny --log-level error check bans licenses sources
+
+# The web client for the world: target/release/web-client, which `make run` then serves at `/`.
+client: setup
+	@client-dioxus/build.sh release
+
+# The same for tests: larger, and sooner there.
+client-quick: setup
+	@client-dioxus/build.sh quick
+
+# The client as a program with a window of its own: target/release/kith-desktop.
+desktop: setup
+	@client-dioxus/setup-desktop.sh
+	cargo build --release --locked -p kith-client --bin kith-desktop --features desktop
 
 setup:
 	@deploy/setup.sh

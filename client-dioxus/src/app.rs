@@ -1,0 +1,71 @@
+//! The root: who is signed in, in which language and colours.
+
+use dioxus::prelude::*;
+use kith_client_core::Account;
+
+use crate::i18n::{Language, Texts};
+use crate::pictures::Pictures;
+use crate::preferences::Preferences;
+use crate::route::Route;
+use crate::state::{Phase, Session};
+use crate::ui::{ToastStack, Toasts, words};
+use crate::views::Welcome;
+use crate::{platform, t};
+
+#[component]
+pub fn App() -> Element {
+    let texts = use_context_provider(|| Texts::new(Language::preferred()));
+    let preferences = use_context_provider(Preferences::kept);
+    let toasts = use_context_provider(Toasts::new);
+    let mut phase = use_context_provider(|| Signal::new(Phase::Starting));
+    use_hook(|| {
+        platform::set_language(texts.language.peek().tag());
+        spawn(async move {
+            let restored = Account::restore(&platform::storage()).await;
+            phase.set(match restored {
+                Ok(Some(account)) => Phase::SignedIn(account),
+                Ok(None) => Phase::SignedOut,
+                Err(error) => {
+                    tracing::warn!(%error, "the session did not come back");
+                    toasts.say(words::error(error.kind()));
+                    Phase::SignedOut
+                }
+            });
+        });
+    });
+    rsx! {
+        div { class: "app", "data-theme": (preferences.theme)().name(), "data-language": (texts.language)().tag(),
+            match phase() {
+                Phase::Starting => rsx! { Starting {} },
+                Phase::SignedOut => rsx! { Welcome {} },
+                Phase::SignedIn(account) => rsx! {
+                    SignedIn { key: "{account.user_id()}/{account.device_id()}", account }
+                },
+            }
+            ToastStack {}
+        }
+    }
+}
+
+#[component]
+fn Starting() -> Element {
+    rsx! {
+        div { class: "starting", role: "status", aria_label: t!("loading"), crate::ui::Spinner {} }
+    }
+}
+
+#[component]
+fn SignedIn(account: Account) -> Element {
+    let phase = use_context::<Signal<Phase>>();
+    let toasts = use_context::<Toasts>();
+    use_context_provider(|| Pictures::new(account.clone()));
+    use_context_provider(|| Session {
+        account: Signal::new(account),
+        phase,
+        open: Signal::new(None),
+        toasts,
+    });
+    rsx! {
+        Router::<Route> {}
+    }
+}

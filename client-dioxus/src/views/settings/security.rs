@@ -1,0 +1,133 @@
+//! Is this device trusted, and what if it is lost?
+
+use dioxus::prelude::*;
+use futures_util::StreamExt;
+use kith_client_core::ErrorKind;
+use kith_client_core::encryption::{EncryptionState, Recovery};
+
+use super::super::verify::start;
+use crate::adapter::use_latest;
+use crate::state::use_session;
+use crate::ui::{Button, Field, Icon, Notice, Spinner, Style, Tone, words};
+use crate::{platform, t};
+
+#[component]
+pub fn Security() -> Element {
+    let session = use_session();
+    let account = session.account();
+    let state =
+        use_latest(None::<EncryptionState>, move || account.encryption().map(Some).boxed_local());
+    let Some(state) = state() else { return rsx! { Spinner {} } };
+    rsx! {
+        section {
+            h2 { {t!("this-device")} }
+            match state.verified {
+                Some(true) => rsx! {
+                    Notice { icon: Icon::Shield, div { strong { {t!("device-verified")} } p { class: "small", {t!("device-verified-text")} } } }
+                },
+                Some(false) => rsx! {
+                    Notice { tone: Tone::Warning, icon: Icon::Warning,
+                        div { strong { {t!("device-unverified")} } p { class: "small", {t!("device-unverified-text")} } }
+                    }
+                    div { Button { icon: Icon::Shield, onclick: move |_| start(session, None), {t!("verify-with-device")} } }
+                },
+                None => rsx! { p { class: "row soft", Spinner {} {t!("loading")} } },
+            }
+        }
+        section {
+            h2 { {t!("recovery")} }
+            match state.recovery {
+                Recovery::Unknown => rsx! { p { class: "row soft", Spinner {} {t!("loading")} } },
+                Recovery::Disabled => rsx! {
+                    p { class: "soft", {t!("recovery-off-text")} }
+                    NewKey { label: t!("recovery-set-up") }
+                },
+                Recovery::Enabled => rsx! {
+                    Notice { icon: Icon::Key, div { strong { {t!("recovery-on")} } p { class: "small", {t!("recovery-on-text")} } } }
+                    NewKey { label: t!("recovery-new-key") }
+                },
+                Recovery::Incomplete => rsx! { EnterKey {} },
+            }
+            p { class: "small soft row",
+                if state.backup { {Icon::Check.draw()} {t!("backup-on")} } else { {Icon::Info.draw()} {t!("backup-off")} }
+            }
+        }
+    }
+}
+
+#[component]
+fn NewKey(label: String) -> Element {
+    let session = use_session();
+    let mut key = use_signal(|| None::<String>);
+    let mut busy = use_signal(|| false);
+    let make = move |_| {
+        busy.set(true);
+        spawn(async move {
+            match session.account().set_up_recovery().await {
+                Ok(made) => key.set(Some(made)),
+                Err(error) => session.failed(&error, || {}),
+            }
+            busy.set(false);
+        });
+    };
+    rsx! {
+        match key() {
+            None => rsx! {
+                div { Button { style: Style::Primary, icon: Icon::Key, busy: busy(), onclick: make, "{label}" } }
+            },
+            Some(made) => rsx! {
+                p { {t!("recovery-write-down")} }
+                p { class: "key-words", id: "recovery-key", "{made}" }
+                div { class: "row",
+                    Button {
+                        icon: Icon::Copy,
+                        onclick: {
+                            let made = made.clone();
+                            move |_| {
+                                platform::copy(&made);
+                                session.toasts.say(t!("copied"));
+                            }
+                        },
+                        {t!("copy")}
+                    }
+                    Button {
+                        icon: Icon::Download,
+                        onclick: move |_| {
+                            if !platform::save_file("kith-recovery-key.txt", "text/plain", made.as_bytes()) {
+                                session.toasts.say(t!("not-saved", name: "kith-recovery-key.txt"));
+                            }
+                        },
+                        {t!("download")}
+                    }
+                }
+            },
+        }
+    }
+}
+
+#[component]
+fn EnterKey() -> Element {
+    let session = use_session();
+    let key = use_signal(String::new);
+    let mut error = use_signal(|| None::<ErrorKind>);
+    let mut busy = use_signal(|| false);
+    let recover = move |event: FormEvent| {
+        event.prevent_default();
+        busy.set(true);
+        error.set(None);
+        spawn(async move {
+            match session.account().recover(key.peek().trim()).await {
+                Ok(()) => session.toasts.say(t!("recovered")),
+                Err(failed) => error.set(Some(failed.kind())),
+            }
+            busy.set(false);
+        });
+    };
+    rsx! {
+        p { class: "soft", {t!("recovery-incomplete-text")} }
+        form { class: "card", onsubmit: recover,
+            Field { id: "enter-recovery-key", label: t!("recovery-key"), value: key, icon: Icon::Key, error: error().map(words::error) }
+            div { Button { style: Style::Primary, slim: true, submits: true, busy: busy(), disabled: key.read().trim().is_empty(), {t!("recover")} } }
+        }
+    }
+}
