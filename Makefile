@@ -48,3 +48,4 @@ setup:
 setup-tests:
 	@deploy/setup.sh --tests
 	@if [ -x spec-tests/setup-interop.sh ]; then spec-tests/setup-interop.sh; fi
+	@voip/setup-clients.sh

@@ -20,6 +20,7 @@ if [ "${1:-}" = --tests ]; then
     need nodejs command -v node
     need npm command -v npm
     need curl command -v curl
+    need chromium command -v chromium
 fi
 
 if [ "${#packages[@]}" -gt 0 ]; then

@@ -1,3 +1,22 @@
 //! How do callers get through to each other? See README.md for what is here and what never is.
+//!
+//! Calls go one way: `signal` (WebSockets) sends commands to the `worker`, which owns every `room`;
+//! a room asks `forward` (pure steps) what to do with a packet and gives it to an `edge` (str0m).
 
+mod config;
+mod edge;
+mod events;
+mod forward;
+mod metrics;
+pub mod protocol;
+mod relay;
+mod room;
+mod signal;
+pub mod token;
 pub mod turn;
+mod worker;
+
+pub use config::{Config, Limits, Turn};
+pub use events::{Event, RoomSummary};
+pub use relay::{Relay, StartError};
+pub use token::Grants;

@@ -1,0 +1,14 @@
+//! How does a client's media get in and out? One UDP port for everybody, ICE-lite, DTLS-SRTP (str0m).
+
+mod codecs;
+mod demux;
+mod peer;
+mod sdp;
+mod timers;
+mod wire;
+
+pub(crate) use demux::Demux;
+pub(crate) use peer::{Io, Peer, PeerKey, PeerSetup, Target};
+pub(crate) use sdp::track_ids;
+pub(crate) use timers::Timers;
+pub(crate) use wire::{Wire, bind};

@@ -1,0 +1,134 @@
+//! What comes with time: who speaks, who is gone, how good the connections are, and keyframes that are due.
+
+use str0m::stats::MediaEgressStats;
+
+use super::{Context, ParticipantId, Room, participant::Participant};
+use crate::{
+    Limits,
+    forward::speakers::WINDOW,
+    protocol::{
+        ConnectionQuality, ConnectionQualityInfo, ConnectionQualityUpdate, DisconnectReason,
+        SpeakerInfo, SpeakersChanged, leave_request::Action, signal_response::Message,
+    },
+};
+
+impl Room {
+    pub(crate) fn tick(&mut self, context: &mut Context<'_>) {
+        self.dismiss_vanished(context);
+        self.aim_again(context);
+        if self.next_speakers.is_none_or(|at| at <= context.now) {
+            self.next_speakers = Some(context.now + WINDOW);
+            self.tell_speakers();
+            self.tell_quality(context);
+        }
+        self.settle(context);
+    }
+
+    fn dismiss_vanished(&mut self, context: &mut Context<'_>) {
+        let limits = &context.config.limits;
+        let gone = |participant: &Participant| {
+            Some((participant.id, vanished(participant, limits, context)?))
+        };
+        let gone: Vec<_> = self.participants.values().filter_map(gone).collect();
+        for (id, reason) in gone {
+            self.dismiss(id, reason, Action::Reconnect, context);
+        }
+    }
+
+    /// Layers come and go, and keyframes are still waited for.
+    fn aim_again(&mut self, context: &mut Context<'_>) {
+        let pairs: Vec<_> = self
+            .tracks
+            .values()
+            .filter(|track| track.kind.is_video())
+            .flat_map(|track| track.subscribers.iter().map(|subscriber| (*subscriber, track.id)))
+            .collect();
+        for (subscriber, track) in pairs {
+            self.aim(subscriber, track, context);
+        }
+        let mut due = Vec::new();
+        for track in self.tracks.values_mut() {
+            for (index, layer) in track.layers.iter_mut().enumerate() {
+                if layer.keyframes.due(context.now) {
+                    due.push((track.id, index));
+                }
+            }
+        }
+        for (track, layer) in due {
+            self.send_keyframe_request(track, layer, context);
+        }
+    }
+
+    fn tell_speakers(&mut self) {
+        let mut speakers = Vec::new();
+        for track in self.tracks.values_mut().filter(|track| track.kind.is_audio()) {
+            let Some(level) = track.meter.look() else { continue };
+            let Some(owner) = self.participants.get(&track.owner) else { continue };
+            speakers.push(SpeakerInfo {
+                sid: owner.sid.clone(),
+                level: level.level,
+                active: level.active,
+            });
+        }
+        if !speakers.is_empty() {
+            self.broadcast(None, &Message::SpeakersChanged(SpeakersChanged { speakers }));
+        }
+    }
+
+    /// The subscriber's receiver reports have come in.
+    pub(super) fn egress(&mut self, id: ParticipantId, stats: &MediaEgressStats) {
+        if let (Some(participant), Some(loss)) = (self.participants.get_mut(&id), stats.loss) {
+            let worst = participant.worst_loss.unwrap_or_default();
+            participant.worst_loss = Some(worst.max(loss));
+        }
+    }
+
+    fn tell_quality(&mut self, context: &Context<'_>) {
+        let mut updates = Vec::new();
+        for participant in self.participants.values_mut() {
+            let loss = participant.worst_loss.take();
+            let silent = context.now.saturating_duration_since(participant.heard());
+            let lost = participant.subscriber.connected && silent > QUIET;
+            let (quality, score) = match loss {
+                _ if lost => (ConnectionQuality::Lost, 0.0),
+                Some(loss) if loss > 0.08 => (ConnectionQuality::Poor, 2.0),
+                Some(loss) if loss > 0.02 => (ConnectionQuality::Good, 3.5),
+                Some(_) => (ConnectionQuality::Excellent, 4.5),
+                None => continue,
+            };
+            if participant.quality.replace(quality) != Some(quality) {
+                updates.push(ConnectionQualityInfo {
+                    participant_sid: participant.sid.clone(),
+                    quality: quality.into(),
+                    score,
+                });
+            }
+        }
+        if !updates.is_empty() {
+            self.broadcast(None, &Message::ConnectionQuality(ConnectionQualityUpdate { updates }));
+        }
+    }
+}
+
+/// Clients check their connection every few seconds.
+const QUIET: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Why a participant is taken to be gone, if it is.
+fn vanished(
+    participant: &Participant,
+    limits: &Limits,
+    context: &Context<'_>,
+) -> Option<DisconnectReason> {
+    let since = |at| context.now.saturating_duration_since(at);
+    if participant.detached.is_some_and(|at| since(at) > limits.resume_within) {
+        return Some(DisconnectReason::SignalClose);
+    }
+    if !participant.subscriber.connected && since(participant.joined_at) > limits.connect_within {
+        return Some(DisconnectReason::JoinFailure);
+    }
+    if since(participant.heard()) > limits.silent_after {
+        return Some(DisconnectReason::ConnectionTimeout);
+    }
+    let alive = participant.publisher.rtc.is_alive() && participant.subscriber.rtc.is_alive();
+    (!alive).then_some(DisconnectReason::MediaFailure)
+}

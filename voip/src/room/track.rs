@@ -1,0 +1,188 @@
+//! One published track with its simulcast layers, lowest first.
+
+use std::time::{Duration, Instant};
+
+use str0m::{
+    format::CodecSpec,
+    media::{Media, MediaKind, Mid, Pt, Rid},
+    rtp::Ssrc,
+};
+
+use super::{ParticipantId, TrackId};
+use crate::{
+    edge::Peer,
+    forward::{clock::TrackClock, keyframes::KeyframeRequests, selector, speakers::SpeakerMeter},
+    protocol::{AddTrackRequest, SimulcastCodecInfo, TrackInfo, TrackSource, VideoLayer},
+};
+
+/// A layer without packets for so long is not sent any more (a screen that does not change sends a few).
+const LAYER_SILENT: Duration = Duration::from_secs(3);
+
+/// Qualities are 0 to 2.
+const HIGH: usize = 2;
+
+pub(super) struct Layer {
+    pub rid: Option<Rid>,
+    pub quality: usize,
+    pub width: u32,
+    pub height: u32,
+    pub ssrc: Option<Ssrc>,
+    pub heard: Option<Instant>,
+    pub keyframes: KeyframeRequests,
+    pub clock: TrackClock,
+}
+
+pub(super) struct Track {
+    pub id: TrackId,
+    pub owner: ParticipantId,
+    pub info: TrackInfo,
+    /// The client's name for the track.
+    pub cid: String,
+    pub mid: Mid,
+    pub kind: MediaKind,
+    /// Not empty.
+    pub layers: Vec<Layer>,
+    /// The publisher's payload types.
+    pub codecs: Vec<(Pt, CodecSpec)>,
+    pub subscribers: Vec<ParticipantId>,
+    pub meter: SpeakerMeter,
+}
+
+impl Track {
+    pub(super) fn new(
+        id: TrackId,
+        owner: ParticipantId,
+        (request, mut info): (AddTrackRequest, TrackInfo),
+        peer: &Peer,
+        media: &Media,
+        rids: &[Rid],
+    ) -> Self {
+        let codecs = peer.rtc.codec_config();
+        let offered =
+            |pt: &Pt| codecs.find(|params| params.pt() == *pt).map(|params| (*pt, params.spec()));
+        let codecs: Vec<_> = media.remote_pts().iter().filter_map(offered).collect();
+        let kind = media.kind();
+        let layers = layers(&request, kind, rids);
+        let mime = codecs.first().map(|(_, spec)| mime_type(kind, spec)).unwrap_or_default();
+        info.mid = media.mid().to_string();
+        info.mime_type.clone_from(&mime);
+        info.codecs = vec![SimulcastCodecInfo {
+            mime_type: mime,
+            mid: info.mid.clone(),
+            cid: request.cid.clone(),
+            layers: request.layers.clone(),
+            ..SimulcastCodecInfo::default()
+        }];
+        Self {
+            id,
+            owner,
+            info,
+            cid: request.cid,
+            mid: media.mid(),
+            kind,
+            layers,
+            codecs,
+            subscribers: Vec::new(),
+            meter: SpeakerMeter::default(),
+        }
+    }
+
+    /// The layers as the choice among them needs them.
+    pub(super) fn choices(&self, now: Instant) -> Vec<selector::Layer> {
+        let choice = |layer: &Layer| selector::Layer {
+            quality: layer.quality,
+            width: layer.width,
+            height: layer.height,
+            active: layer
+                .heard
+                .is_some_and(|heard| now.saturating_duration_since(heard) < LAYER_SILENT),
+        };
+        self.layers.iter().map(choice).collect()
+    }
+
+    pub(super) fn layer_of(&self, rid: Option<Rid>) -> Option<usize> {
+        self.layers.iter().position(|layer| layer.rid == rid)
+    }
+
+    pub(super) fn spec(&self, pt: Pt) -> Option<CodecSpec> {
+        self.codecs.iter().find(|(known, _)| *known == pt).map(|(_, spec)| *spec)
+    }
+
+    /// Ticks a second of the RTP timestamps.
+    pub(super) fn clock_rate(&self) -> u32 {
+        let audio = self.kind.is_audio();
+        let default = if audio { 48_000 } else { 90_000 };
+        self.codecs.first().map_or(default, |(_, spec)| spec.clock_rate.get())
+    }
+}
+
+/// What a client asked to publish, before it has offered it.
+pub(super) fn requested(request: &AddTrackRequest, sid: String) -> TrackInfo {
+    let stream = match request.source() {
+        _ if !request.stream.is_empty() => request.stream.clone(),
+        TrackSource::Camera | TrackSource::Microphone => "camera".to_owned(),
+        TrackSource::ScreenShare | TrackSource::ScreenShareAudio => "screen".to_owned(),
+        TrackSource::Unknown => sid.clone(),
+    };
+    #[expect(deprecated, reason = "clients still read the older fields")]
+    TrackInfo {
+        sid,
+        r#type: request.r#type,
+        name: request.name.clone(),
+        muted: request.muted,
+        width: request.width,
+        height: request.height,
+        simulcast: request.layers.len() > 1,
+        disable_dtx: request.disable_dtx,
+        source: request.source,
+        layers: request.layers.clone(),
+        stereo: request.stereo,
+        disable_red: true,
+        encryption: request.encryption,
+        stream,
+        audio_features: request.audio_features.clone(),
+        backup_codec_policy: request.backup_codec_policy,
+        packet_trailer_features: request.packet_trailer_features.clone(),
+        ..TrackInfo::default()
+    }
+}
+
+fn mime_type(kind: MediaKind, spec: &CodecSpec) -> String {
+    let kind = if kind.is_audio() { "audio" } else { "video" };
+    format!("{kind}/{}", spec.codec)
+}
+
+/// LiveKit's clients name their layers `q`, `h` and `f`.
+fn quality_of(rid: &Rid) -> usize {
+    match &**rid {
+        "q" => 0,
+        "h" => 1,
+        _ => HIGH,
+    }
+}
+
+fn layers(request: &AddTrackRequest, kind: MediaKind, rids: &[Rid]) -> Vec<Layer> {
+    let described = |quality: usize| -> Option<&VideoLayer> {
+        request.layers.iter().find(|layer| usize::try_from(layer.quality) == Ok(quality))
+    };
+    let layer = |rid: Option<Rid>, quality: usize| {
+        let size = described(quality).map(|layer| (layer.width, layer.height));
+        let (width, height) = size.unwrap_or((request.width, request.height));
+        Layer {
+            rid,
+            quality,
+            width,
+            height,
+            ssrc: None,
+            heard: None,
+            keyframes: KeyframeRequests::default(),
+            clock: TrackClock::default(),
+        }
+    };
+    if kind.is_audio() || rids.is_empty() {
+        return vec![layer(None, HIGH)];
+    }
+    let mut layers: Vec<_> = rids.iter().map(|rid| layer(Some(*rid), quality_of(rid))).collect();
+    layers.sort_by_key(|layer| layer.quality);
+    layers
+}
