@@ -44,14 +44,14 @@ pub enum Registration {
 }
 
 impl Homeserver {
-    /// Finds the server that `text` means: a server name (looked up by its well-known), a URL, or a user
+    /// Finds the server that `text` means: a URL, a server name (its well-known says where), or a user
     /// ID. Plain HTTP is tried for this machine only, unless the URL says `http://`.
     ///
     /// Errors: [`ErrorKind::NotAHomeserver`], [`ErrorKind::ServerTooOld`], [`ErrorKind::Offline`].
     pub async fn discover(text: &str) -> Result<Self, Error> {
         let mut error = Error::Kind(ErrorKind::NotAHomeserver);
         for candidate in candidates(text) {
-            let found = within(USUAL, client(&candidate).build()).await;
+            let found = within(USUAL, candidate.client().build()).await;
             match found {
                 Ok(client) => return Self::ask(server_name(text), client).await,
                 Err(found) => error = found,
@@ -81,12 +81,15 @@ impl Homeserver {
     }
 }
 
-fn client(candidate: &str) -> ClientBuilder {
-    let quick = RequestConfig::new().timeout(Duration::from_secs(10)).disable_retry();
-    trusting(Client::builder(), candidate)
-        .server_name_or_homeserver_url(candidate)
-        .request_config(quick)
-        .sliding_sync_version_builder(VersionBuilder::DiscoverNative)
+impl Candidate {
+    fn client(&self) -> ClientBuilder {
+        let quick = RequestConfig::new().timeout(Duration::from_secs(10)).disable_retry();
+        let builder = match self {
+            Self::Url(url) => trusting(Client::builder(), url).homeserver_url(url),
+            Self::Name(name) => Client::builder().server_name_or_homeserver_url(name),
+        };
+        builder.request_config(quick).sliding_sync_version_builder(VersionBuilder::DiscoverNative)
+    }
 }
 
 /// A machine without certificates still reaches a server without TLS.
@@ -124,25 +127,38 @@ pub(crate) fn registration_of(wanted: &UiaaInfo) -> Registration {
     }
 }
 
+/// What somebody may have meant.
+#[derive(Debug, PartialEq)]
+enum Candidate {
+    /// The client API is there.
+    Url(String),
+    /// The well-known of this name says where it is.
+    Name(String),
+}
+
 /// What `text` may mean, the likeliest first.
-fn candidates(text: &str) -> Vec<String> {
+fn candidates(text: &str) -> Vec<Candidate> {
+    use Candidate::{Name, Url};
     let text = text.trim().trim_end_matches('/');
-    if text.starts_with("http://") || text.starts_with("https://") {
-        return vec![text.to_owned()];
-    }
     let name = server_name(text);
     if name.is_empty() {
         return Vec::new();
     }
-    let local = match Url::parse(&format!("http://{name}")).ok().as_ref().and_then(Url::host) {
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return vec![Url(text.to_owned()), Name(text.to_owned())];
+    }
+    match is_local(&name) {
+        true => vec![Url(format!("http://{name}")), Name(name)],
+        false => vec![Name(name)],
+    }
+}
+
+fn is_local(name: &str) -> bool {
+    match Url::parse(&format!("http://{name}")).ok().as_ref().and_then(Url::host) {
         Some(Host::Domain(domain)) => domain == "localhost" || domain.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
-    };
-    match local {
-        true => vec![format!("http://{name}"), name],
-        false => vec![name],
     }
 }
 
@@ -161,12 +177,21 @@ fn server_name(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn name(name: &str) -> Candidate {
+        Candidate::Name(name.to_owned())
+    }
+
+    fn url(url: &str) -> Candidate {
+        Candidate::Url(url.to_owned())
+    }
+
     #[test]
     fn a_server_is_meant_by_its_name_by_a_url_or_by_a_user_of_it() {
         for text in ["team.example", " Team.Example/ ", "@alice:team.example"] {
-            assert_eq!(candidates(text), ["team.example"], "{text}");
+            assert_eq!(candidates(text), [name("team.example")], "{text}");
         }
-        assert_eq!(candidates("https://team.example/"), ["https://team.example"]);
+        let text = "https://team.example";
+        assert_eq!(candidates("https://team.example/"), [url(text), name(text)]);
         assert_eq!(server_name("https://team.example/"), "team.example");
         assert!(candidates("").is_empty() && candidates("@alice").is_empty());
     }
@@ -174,9 +199,9 @@ mod tests {
     #[test]
     fn only_this_machine_is_asked_without_tls() {
         for text in ["localhost:8008", "127.0.0.1:8008", "[::1]:8008", "team.localhost"] {
-            assert_eq!(candidates(text), [format!("http://{text}"), text.to_owned()]);
+            assert_eq!(candidates(text), [url(&format!("http://{text}")), name(text)]);
         }
-        assert_eq!(candidates("localhost.example"), ["localhost.example"]);
+        assert_eq!(candidates("localhost.example"), [name("localhost.example")]);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 // The futures of matrix-sdk are deep.
 #![recursion_limit = "512"]
 
+pub mod calls;
 pub mod encryption;
 pub mod error;
 pub mod friends;

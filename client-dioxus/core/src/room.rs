@@ -15,6 +15,7 @@ use matrix_sdk::{
             receipt::ReceiptThread,
             room::{encryption::RoomEncryptionEventContent, member::MembershipState},
         },
+        serde::Raw,
     },
 };
 
@@ -102,6 +103,7 @@ impl Account {
             true => (Some(create_room::RoomPreset::PublicChat), Visibility::Public),
             false => (Some(create_room::RoomPreset::PrivateChat), Visibility::Private),
         };
+        request.power_level_content_override = Some(Raw::new(&power_levels())?.cast_unchecked());
         if new.encrypted {
             let encryption = RoomEncryptionEventContent::with_recommended_defaults();
             let event = InitialStateEvent::with_empty_state_key(encryption);
@@ -212,6 +214,23 @@ impl Account {
         let id = RoomId::parse(room_id)?;
         self.client().get_room(&id).ok_or(ErrorKind::NotFound.into())
     }
+}
+
+/// As servers set them, and everybody may take part in calls. The map of events replaces the server's.
+fn power_levels() -> serde_json::Value {
+    serde_json::json!({
+        "events": {
+            "m.room.avatar": 50,
+            "m.room.canonical_alias": 50,
+            "m.room.encryption": 100,
+            "m.room.history_visibility": 100,
+            "m.room.name": 50,
+            "m.room.power_levels": 100,
+            "m.room.server_acl": 100,
+            "m.room.tombstone": 100,
+            "org.matrix.msc3401.call.member": 0,
+        },
+    })
 }
 
 async fn details(room: &Room, own: &str) -> RoomDetails {

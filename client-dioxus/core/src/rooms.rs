@@ -138,7 +138,15 @@ struct RowMaker {
 impl AsyncRow<RoomListItem, RoomRow> for RowMaker {
     fn row(&mut self, room: RoomListItem) -> futures_util::future::LocalBoxFuture<'_, RoomRow> {
         let own = self.account.user_id().to_owned();
-        async move { row_of(&room, &own).await }.boxed_local()
+        async move {
+            // From now on the room's last message is kept up to date.
+            let latest = room.client().latest_events().await.listen_to_room(room.room_id()).await;
+            if let Err(error) = latest {
+                tracing::warn!(%error, "the last message of a room is not known");
+            }
+            row_of(&room, &own).await
+        }
+        .boxed_local()
     }
 }
 

@@ -11,7 +11,10 @@ use matrix_sdk::{
     ruma::api::client::{account::register, uiaa},
     sleep::sleep,
 };
-use matrix_sdk_ui::sync_service::{State, SyncService};
+use matrix_sdk_ui::{
+    room_list_service::State as ListState,
+    sync_service::{State, SyncService},
+};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -198,6 +201,11 @@ impl Account {
         self.0.sync.start().await;
     }
 
+    /// Stops to synchronise, until [`Account::reconnect`]: the device sleeps, or the program ends.
+    pub async fn pause(&self) {
+        self.0.sync.stop().await;
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.0.client
     }
@@ -274,11 +282,21 @@ async fn keep_running(
     client.send_queue().respawn_tasks_for_rooms_with_unsent_requests().await;
     let mut changes = client.subscribe_to_session_changes();
     let mut states = sync.state();
+    // The service calls itself running before anything has come; its list of rooms knows better.
+    let mut answers = sync.room_list_service().state();
     let mut failures: u32 = 0;
     sync.start().await;
     loop {
         let state = tokio::select! {
             state = states.next() => state,
+            Some(answer) = answers.next() => {
+                if !matches!(answer, ListState::Init | ListState::Error { .. } | ListState::Terminated { .. })
+                    && matches!(sync.state().get(), State::Running)
+                {
+                    tell(&connection, Connection::Online);
+                }
+                continue;
+            }
             change = changes.recv() => match change {
                 Ok(SessionChange::UnknownToken(_)) => {
                     connection.send_replace(Connection::SessionLost);
@@ -293,7 +311,10 @@ async fn keep_running(
             Some(State::Idle) => {}
             Some(State::Running) => {
                 failures = 0;
-                tell(&connection, Connection::Online);
+                // After an outage the server has been asked whether it is there.
+                if *connection.borrow() == Connection::Offline {
+                    tell(&connection, Connection::Online);
+                }
                 client.send_queue().set_enabled(true).await;
             }
             Some(State::Offline) => tell(&connection, Connection::Offline),

@@ -110,8 +110,10 @@ impl Timeline {
     /// Who is typing now, without the user who looks.
     pub fn typing(&self) -> Stream<Vec<Person>> {
         let room = self.room().clone();
+        // Now, not when it is first asked: nothing is missed in between.
+        let (guard, mut typing) = room.subscribe_to_typing_notifications();
         stream! {
-            let (_guard, mut typing) = room.subscribe_to_typing_notifications();
+            let _guard = guard;
             loop {
                 use tokio::sync::broadcast::error::RecvError;
                 match typing.recv().await {

@@ -127,10 +127,11 @@ impl Account {
     /// The requests of others and of the user's other devices, as they come. Listen to it as long as
     /// the account is signed in.
     pub fn verification_requests(&self) -> Stream<Verification> {
-        let client = self.client().clone();
+        // Now, not when it is first asked: nothing is missed in between.
+        let (found, mut requests) = mpsc::channel(MAX_WAITING);
+        let handlers = listen(self.client(), found);
         stream! {
-            let (found, mut requests) = mpsc::channel(MAX_WAITING);
-            let _handlers = listen(&client, found);
+            let _handlers = handlers;
             while let Some(request) = requests.recv().await {
                 yield Verification { request };
             }

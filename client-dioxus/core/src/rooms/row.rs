@@ -118,11 +118,16 @@ pub(super) async fn row(room: &Room, own: &str) -> RoomRow {
     });
     let is_invite = room.state() == RoomState::Invited;
     let latest = RoomExt::latest_event(room).await;
+    // Only the store knows it of an invitation.
+    let is_direct = match is_invite {
+        true => room.compute_is_dm().await.unwrap_or(false),
+        false => room.is_dm(),
+    };
     RoomRow {
         id: room.room_id().to_string(),
         name: name_of(room).await,
         avatar: avatar(room).await,
-        is_direct: room.is_dm(),
+        is_direct,
         with: with.map(|user| user.to_string()),
         encrypted: match room.encryption_state() {
             EncryptionState::Encrypted => Some(true),
@@ -136,8 +141,8 @@ pub(super) async fn row(room: &Room, own: &str) -> RoomRow {
         marked_unread: room.is_marked_unread(),
         time: time_of(&latest)
             .or_else(|| room.latest_event_timestamp().map(|time| time.get().into())),
+        invite: if is_invite { inviter(room, &latest).await } else { None },
         last: preview(latest, own),
-        invite: if is_invite { inviter(room).await } else { None },
         is_invite,
         call_active: room.has_active_room_call(),
         in_call: room.active_room_call_participants().iter().map(ToString::to_string).collect(),
@@ -157,8 +162,14 @@ pub(crate) async fn avatar(room: &Room) -> Option<MediaHandle> {
     Some(MediaHandle::plain(uri.as_str()))
 }
 
-async fn inviter(room: &Room) -> Option<Person> {
-    let invite = room.invite_details().await.ok()?;
+/// Who has invited. The invitation itself says it; a preview of it may be there first.
+async fn inviter(room: &Room, latest: &LatestEventValue) -> Option<Person> {
+    let Ok(invite) = room.invite_details().await else {
+        let LatestEventValue::RemoteInvite { inviter, inviter_profile, .. } = latest else {
+            return None;
+        };
+        return Some(Person::of(inviter.as_ref()?, inviter_profile));
+    };
     Some(match &invite.inviter {
         Some(member) => Person::named(
             member.user_id(),

@@ -85,7 +85,6 @@ impl RowMaker {
         let redacted = content == Content::Redacted;
         let own = event.is_own();
         let like = event.content().as_msglike();
-        let sent = event.send_state().is_none();
         Item::Message(Box::new(Message {
             id: ItemId::of(event.identifier()),
             sender,
@@ -103,7 +102,7 @@ impl RowMaker {
             send_state: send_state(event.send_state()),
             highlighted: event.is_highlighted(),
             can_edit: event.is_editable(),
-            can_redact: !redacted && sent && (own || self.may_redact_others),
+            can_redact: !redacted && (own || self.may_redact_others),
             can_reply: event.can_be_replied_to(),
             shield: shield(event.get_shield(false)),
             content,

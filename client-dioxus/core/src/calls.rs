@@ -1,0 +1,230 @@
+//! Calls, as far as they are Matrix: who is in one, how one gets in, and which keys open what is said.
+//! Pictures and sound themselves are the screen's: by LiveKit's protocol, with the [`Ticket`].
+//!
+//! A member of a call is a state event `org.matrix.msc3401.call.member` for each device, as Element Call
+//! writes it ([MSC4143](https://github.com/matrix-org/matrix-spec-proposals/pull/4143)); it runs out
+//! unless it is renewed. The relay is that of the one who has been in the call longest, and its
+//! password is an OpenID token ([MSC4195](https://github.com/matrix-org/matrix-spec-proposals/pull/4195)).
+
+use std::time::Duration;
+
+use async_stream::stream;
+use futures_util::StreamExt;
+use matrix_sdk::{
+    Room,
+    ruma::{OwnedDeviceId, OwnedUserId, UserId},
+    sleep::sleep,
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    Account, Error, Person, Stream,
+    timeout::{LONG, USUAL, within},
+};
+
+mod keys;
+mod membership;
+mod relay;
+
+/// A membership is renewed so often ...
+const RENEWAL: Duration = Duration::from_secs(4 * 60);
+/// ... and is good for so long: whoever vanishes is gone after that.
+const LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// A key that could not be given is tried again so often.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// The call of a room.
+#[derive(Clone)]
+pub struct Call {
+    account: Account,
+    room: Room,
+}
+
+impl PartialEq for Call {
+    fn eq(&self, other: &Self) -> bool {
+        self.account == other.account && self.room.room_id() == other.room.room_id()
+    }
+}
+
+/// A device in the call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallMember {
+    pub person: Person,
+    pub device_id: String,
+    /// How the relay names it: `@alice:team.example:DEVICE`.
+    pub identity: String,
+    /// Milliseconds since the epoch.
+    pub since: u64,
+    /// It is this device.
+    pub own: bool,
+}
+
+/// What opens the relay's door, once, for an hour.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ticket {
+    /// Where LiveKit's protocol is spoken: `wss://...`
+    pub url: String,
+    /// The access token for it.
+    pub jwt: String,
+    /// How the relay will name this device.
+    pub identity: String,
+    /// This device's key, in an encrypted room; without one nothing is to be encrypted. Keys of the
+    /// others come from [`Call::run`].
+    pub key: Option<MediaKey>,
+}
+
+/// What opens the sound and the picture of one member.
+#[derive(Clone, PartialEq)]
+pub struct MediaKey {
+    /// Of the member who encrypts with it; of [`CallMember::identity`].
+    pub identity: String,
+    /// 0 to 255.
+    pub index: u8,
+    /// 16 bytes, to be given to the key provider as they are.
+    pub key: Vec<u8>,
+}
+
+impl std::fmt::Debug for MediaKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MediaKey")
+            .field("identity", &self.identity)
+            .field("index", &self.index)
+            .finish()
+    }
+}
+
+impl Account {
+    /// The call of a room that the user is in.
+    pub fn call(&self, room_id: &str) -> Result<Call, Error> {
+        Ok(Call { account: self.clone(), room: self.known_room(room_id)? })
+    }
+}
+
+impl Call {
+    /// Who is in the call, the longest first, now and each time that changes.
+    pub fn members(&self) -> Stream<Vec<CallMember>> {
+        let call = self.clone();
+        stream! {
+            let mut changes = call.room.subscribe_info();
+            let mut shown: Option<Vec<CallMember>> = None;
+            loop {
+                let now = membership::rows(&call.room).await;
+                if shown.as_ref() != Some(&now) {
+                    shown = Some(now.clone());
+                    yield now;
+                }
+                let next = tokio::select! {
+                    next = changes.next() => next.is_some(),
+                    // Memberships run out without a word.
+                    () = sleep(Duration::from_secs(30)) => true,
+                };
+                if !next {
+                    return;
+                }
+            }
+        }
+        .boxed_local()
+    }
+
+    /// Enters: gets a ticket for the relay, then tells the room. From then on [`Call::run`] must be
+    /// listened to.
+    ///
+    /// Errors: [`crate::ErrorKind::NotSupported`] if neither this server nor who is in the call has a
+    /// relay, [`crate::ErrorKind::Forbidden`], network.
+    pub async fn join(&self) -> Result<Ticket, Error> {
+        within(LONG, async {
+            let service = self.service().await?;
+            let ticket = relay::ticket(&self.account, &service, self.room.room_id()).await?;
+            membership::announce(&self.room, &service, None).await?;
+            let identity = self.own_identity();
+            let encrypted = self.room.latest_encryption_state().await?.is_encrypted();
+            let key = encrypted.then(|| MediaKey::new(identity.clone(), 0));
+            Ok::<_, Error>(Ticket { url: ticket.url, jwt: ticket.jwt, identity, key })
+        })
+        .await
+    }
+
+    /// Keeps the user in the call, gives this device's key to whoever comes and a new one to the rest
+    /// when somebody leaves. Yields the keys to be used: those of others, and this device's new ones.
+    pub fn run(&self, ticket: &Ticket) -> Stream<MediaKey> {
+        let (call, mut own) = (self.clone(), ticket.key.clone());
+        // Now, not when it is first asked: no key is missed in between.
+        let (found, mut received) = mpsc::channel(256);
+        let handler = keys::listen(&call.room, found);
+        stream! {
+            let _handler = handler;
+            let mut members = call.members();
+            let (mut present, mut given) = (Vec::new(), Vec::<OwnedDeviceId>::new());
+            let (mut renewal, mut retry) = (Box::pin(sleep(RENEWAL)), Box::pin(sleep(RETRY)));
+            loop {
+                tokio::select! {
+                    key = received.recv() => {
+                        let Some(key) = key else { return };
+                        yield key;
+                        continue;
+                    }
+                    () = &mut renewal => {
+                        renewal = Box::pin(sleep(RENEWAL));
+                        call.renew().await;
+                        continue;
+                    }
+                    () = &mut retry => retry = Box::pin(sleep(RETRY)),
+                    next = members.next() => match next {
+                        Some(next) => present = others(&next),
+                        None => return,
+                    },
+                }
+                let Some(key) = own.as_mut() else { continue };
+                if given.iter().any(|id| !present.iter().any(|(_, device)| device == id)) {
+                    // Whoever has left must not listen on.
+                    *key = MediaKey::new(key.identity.clone(), key.index.wrapping_add(1));
+                    given.clear();
+                    yield key.clone();
+                }
+                let new = present.iter().filter(|(_, id)| !given.contains(id)).cloned();
+                let new: Vec<_> = new.collect();
+                match within(USUAL, keys::give(&call.account, &call.room, key, &new)).await {
+                    Ok(devices) => given.extend(devices),
+                    Err(error) => tracing::warn!(%error, "a key of the call could not be given"),
+                }
+            }
+        }
+        .boxed_local()
+    }
+
+    /// Leaves; the room is told.
+    pub async fn leave(&self) -> Result<(), Error> {
+        within(USUAL, membership::withdraw(&self.room)).await
+    }
+
+    async fn renew(&self) {
+        let renewed = within(USUAL, async {
+            let since = membership::own_created(&self.room).await;
+            membership::announce(&self.room, &self.service().await?, since).await
+        });
+        if let Err(error) = renewed.await {
+            tracing::warn!(%error, "the membership in the call could not be renewed");
+        }
+    }
+
+    /// The relay of whoever has been in the call longest, else of this user's own server.
+    async fn service(&self) -> Result<String, Error> {
+        match membership::oldest_service(&self.room).await {
+            Some(service) => Ok(service),
+            None => relay::own_service(&self.account).await,
+        }
+    }
+
+    fn own_identity(&self) -> String {
+        format!("{}:{}", self.account.user_id(), self.account.device_id())
+    }
+}
+
+/// The other devices in the call.
+fn others(members: &[CallMember]) -> Vec<(OwnedUserId, OwnedDeviceId)> {
+    let others = members.iter().filter(|member| !member.own);
+    others
+        .filter_map(|it| Some((UserId::parse(&it.person.id).ok()?, it.device_id.as_str().into())))
+        .collect()
+}
