@@ -15,6 +15,11 @@ need() { # need PACKAGE COMMAND...: the package is missing if the command fails
 need build-essential sh -c 'command -v cc && command -v make'
 need pkg-config command -v pkg-config
 need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
+# Calls are recorded by GStreamer.
+need libgstreamer1.0-dev pkg-config --exists gstreamer-1.0
+need libgstreamer-plugins-base1.0-dev pkg-config --exists gstreamer-app-1.0
+need gstreamer1.0-plugins-base dpkg -s gstreamer1.0-plugins-base
+need gstreamer1.0-plugins-good dpkg -s gstreamer1.0-plugins-good
 if [ "${1:-}" = --tests ]; then
     need python3-venv python3 -c 'import venv, ensurepip'
     need nodejs command -v node

@@ -8,10 +8,14 @@ mod edge;
 mod events;
 mod forward;
 mod metrics;
+#[cfg(feature = "pipeline")]
+pub mod pipeline;
 pub mod protocol;
 mod relay;
 mod room;
 mod signal;
+#[cfg_attr(not(feature = "pipeline"), expect(dead_code, reason = "only recordings tap"))]
+mod tap;
 pub mod token;
 pub mod turn;
 mod worker;

@@ -6,6 +6,8 @@ use axum::Router;
 use prometheus_client::registry::Registry;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+#[cfg(feature = "pipeline")]
+use crate::pipeline::{self, RecordError, Recording};
 use crate::{
     Config, Event, Grants, RoomSummary, edge,
     metrics::Metrics,
@@ -19,6 +21,10 @@ const COMMANDS: usize = 1024;
 
 /// Events that a slow listener may be behind before it loses some.
 const EVENTS: usize = 4096;
+
+/// Packets that a recording may be behind before it loses some: a few seconds of a large call.
+#[cfg(feature = "pipeline")]
+const TAPPED: usize = 16_384;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -99,6 +105,25 @@ impl Relay {
     pub async fn remove_participant(&self, room: &str, identity: &str) -> bool {
         let (room, identity) = (room.to_owned(), identity.to_owned());
         self.ask(|reply| Command::Remove { room, identity, reply }).await.unwrap_or(false)
+    }
+
+    /// Writes what happens in a room to `path` until it is stopped or the call ends. Tracks that are
+    /// encrypted end to end cannot be recorded and are left out.
+    #[cfg(feature = "pipeline")]
+    pub async fn record(
+        &self,
+        room: &str,
+        path: std::path::PathBuf,
+    ) -> Result<Recording, RecordError> {
+        let (sink, packets) = std::sync::mpsc::sync_channel(TAPPED);
+        let (stop, stopped) = oneshot::channel();
+        let room = room.to_owned();
+        let tap = |reply| Command::Tap { room, sink, stop: stopped, reply };
+        if !self.ask(tap).await.unwrap_or(false) {
+            return Err(RecordError::NoSuchRoom);
+        }
+        let done = pipeline::record(path, packets)?;
+        Ok(Recording { stop, done })
     }
 
     /// Tells all clients that the server goes away, and frees the port. Safe to call twice.

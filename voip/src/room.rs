@@ -8,6 +8,7 @@ mod participant;
 mod publish;
 mod signal;
 mod subscribe;
+mod tap;
 mod tick;
 mod track;
 
@@ -21,7 +22,7 @@ use rand::{Rng as _, distr::Alphanumeric};
 use str0m::Event as PeerEvent;
 use tokio::sync::broadcast;
 
-use self::{participant::Participant, track::Track};
+use self::{participant::Participant, tap::Tap, track::Track};
 use crate::{
     Config, Event,
     edge::{Io, PeerKey, PeerSetup, Target},
@@ -57,6 +58,8 @@ pub(crate) struct Room {
     name: String,
     sid: String,
     created: SystemTime,
+    /// The same moment on the clock that is never set.
+    opened: Instant,
     participants: BTreeMap<ParticipantId, Participant>,
     tracks: BTreeMap<TrackId, Track>,
     last_track: u64,
@@ -65,6 +68,7 @@ pub(crate) struct Room {
     /// Copies of RTP packets that were written since the datagram came.
     copies: u64,
     next_speakers: Option<Instant>,
+    taps: Vec<Tap>,
 }
 
 /// An id as LiveKit's clients expect it: `RM_`, `PA_` or `TR_` and twelve letters and digits.
@@ -80,12 +84,14 @@ impl Room {
             name,
             sid: random_sid("RM_"),
             created: SystemTime::now(),
+            opened: Instant::now(),
             participants: BTreeMap::new(),
             tracks: BTreeMap::new(),
             last_track: 0,
             dirty: Vec::new(),
             copies: 0,
             next_speakers: None,
+            taps: Vec::new(),
         }
     }
 
@@ -169,7 +175,6 @@ impl Room {
     ) {
         match (target, event) {
             (Target::Publisher, PeerEvent::RtpPacket(packet)) => self.packet(id, packet, context),
-            (Target::Publisher, PeerEvent::MediaAdded(media)) => self.layers_known(id, &media),
             (Target::Subscriber, PeerEvent::KeyframeRequest(request)) => {
                 self.keyframe_wanted(id, request.mid, context);
             }

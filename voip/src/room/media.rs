@@ -46,6 +46,7 @@ impl Room {
         let captured =
             owner.clock.captured(&incoming.clock, packet.header.timestamp, rate, context.now);
         if woke {
+            tracing::debug!(sid = track.info.sid, layer, "first packet");
             // A layer that has just begun may be the one that somebody waits for.
             for subscriber in track.subscribers.clone() {
                 self.aim(subscriber, track_id, context);
@@ -63,7 +64,6 @@ impl Room {
 
     /// Writes a packet to all who get its layer.
     fn forward(&mut self, track_id: TrackId, layer: usize, keyframe: bool, of: &Forwarded) {
-        let Some(track) = self.tracks.get(&track_id) else { return };
         let header = &of.packet.header;
         let vp8 = match of.spec.codec {
             Codec::Vp8 => Vp8Descriptor::parse(&of.packet.payload).ok(),
@@ -75,6 +75,8 @@ impl Room {
             picture_id: vp8.and_then(|descriptor| descriptor.picture_id()),
             tl0_pic_idx: vp8.and_then(|descriptor| descriptor.tl0_pic_idx()),
         };
+        self.tell_taps(track_id, layer, keyframe, incoming, of);
+        let Some(track) = self.tracks.get(&track_id) else { return };
         for subscriber in &track.subscribers {
             let Some(participant) = self.participants.get_mut(subscriber) else { continue };
             let Some(downtrack) = participant.downtracks.get_mut(&track_id) else { continue };
@@ -168,10 +170,10 @@ impl Room {
 }
 
 /// One packet on its way to its subscribers.
-struct Forwarded {
-    packet: RtpPacket,
-    spec: str0m::format::CodecSpec,
-    captured: std::time::Instant,
+pub(super) struct Forwarded {
+    pub packet: RtpPacket,
+    pub spec: str0m::format::CodecSpec,
+    pub captured: std::time::Instant,
 }
 
 impl super::subscribe::Downtrack {

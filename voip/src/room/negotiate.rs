@@ -13,7 +13,7 @@ use super::{
     subscribe::Stage,
 };
 use crate::{
-    edge::{Target, track_ids},
+    edge::{Target, sections},
     protocol::{
         DisconnectReason, SessionDescription, leave_request::Action, signal_response::Message,
     },
@@ -137,6 +137,7 @@ impl Room {
         context: &mut Context<'_>,
     ) {
         let Some(participant) = self.participants.get_mut(&id) else { return };
+        tracing::trace!(sdp = offer.sdp, "offer");
         let answer = match accept_offer(participant, &offer.sdp) {
             Ok(answer) => answer,
             Err(error) => {
@@ -147,7 +148,7 @@ impl Room {
         };
         participant.publisher.listen(context.io);
         participant.publisher.forget_sources();
-        participant.offered = track_ids(&offer.sdp);
+        participant.offered = sections(&offer.sdp);
         participant.send(Message::Answer(SessionDescription {
             r#type: "answer".to_owned(),
             sdp: answer,
@@ -155,8 +156,6 @@ impl Room {
             ..SessionDescription::default()
         }));
         self.dirty.push((id, Target::Publisher));
-        // What the offer holds (layers) is told by events.
-        self.settle(context);
         self.publish_offered(id, context);
     }
 }

@@ -5,10 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use str0m::{
-    channel::ChannelId,
-    media::{Mid, Rid},
-};
+use str0m::{channel::ChannelId, media::Mid};
 use tokio::sync::mpsc;
 
 use super::{
@@ -16,7 +13,7 @@ use super::{
 };
 use crate::{
     Grants,
-    edge::{Peer, PeerKey, Target},
+    edge::{Peer, PeerKey, Section, Target},
     forward::clock::ParticipantClock,
     protocol::{
         AddTrackRequest, ConnectionQuality, ParticipantInfo, ParticipantPermission, SignalResponse,
@@ -65,10 +62,8 @@ pub(crate) struct Participant {
     pub(super) negotiation: Negotiation,
     /// Tracks that were asked for and not offered yet.
     pub(super) requested: Vec<(AddTrackRequest, TrackInfo)>,
-    /// The client's name for the track of each media section of its latest offer.
-    pub(super) offered: Vec<(Mid, String)>,
-    /// The simulcast layers of media sections that have some.
-    pub(super) simulcast: HashMap<Mid, Vec<Rid>>,
+    /// The media sections of the client's latest offer.
+    pub(super) offered: Vec<(Mid, Section)>,
     pub(super) auto_subscribe: bool,
     pub(super) downtracks: BTreeMap<TrackId, Downtrack>,
     pub(super) clock: ParticipantClock,
@@ -112,7 +107,6 @@ impl Participant {
             negotiation: Negotiation::default(),
             requested: Vec::new(),
             offered: Vec::new(),
-            simulcast: HashMap::new(),
             downtracks: BTreeMap::new(),
             clock: ParticipantClock::new(context.now),
             bytes: Budget::new(context.config.limits.bitrate / 8, context.now),

@@ -1,11 +1,12 @@
 //! What does a participant send? A track is asked for, offered, announced, muted and taken away.
 
-use str0m::media::{MediaAdded, Mid};
+use str0m::media::Mid;
 
 use super::{
     Context, ParticipantId, Room, TrackId, random_sid,
     track::{self, Track},
 };
+use crate::edge::Section;
 use crate::protocol::{
     AddTrackRequest, MuteTrackRequest, RequestResponse, TrackPublishedResponse,
     TrackUnpublishedResponse, request_response::Reason, signal_response::Message,
@@ -13,9 +14,6 @@ use crate::protocol::{
 
 /// Longer names of tracks are cut off in no client, but refused here.
 const MAX_NAME: usize = 1024;
-
-/// Browsers send three.
-const MAX_LAYERS: usize = 4;
 
 impl Room {
     /// The client is going to offer a track. Answered at once: media comes later.
@@ -66,7 +64,9 @@ impl Room {
             .tracks
             .values()
             .filter(|track| track.owner == id)
-            .filter(|track| !sent.iter().any(|(mid, cid)| *mid == track.mid && *cid == track.cid))
+            .filter(|track| {
+                !sent.iter().any(|(mid, of)| *mid == track.mid && of.track == track.cid)
+            })
             .map(|track| track.id)
             .collect();
         let mut changed = !gone.is_empty();
@@ -74,8 +74,8 @@ impl Room {
             self.unpublish(track, context);
         }
         let mut published = Vec::new();
-        for (mid, cid) in sent {
-            published.extend(self.publish(id, mid, &cid));
+        for (mid, section) in sent {
+            published.extend(self.publish(id, mid, &section));
         }
         changed |= !published.is_empty();
         if !changed {
@@ -93,37 +93,28 @@ impl Room {
     }
 
     /// A media section that was asked for becomes a track.
-    fn publish(&mut self, id: ParticipantId, mid: Mid, cid: &str) -> Option<TrackId> {
+    fn publish(&mut self, id: ParticipantId, mid: Mid, section: &Section) -> Option<TrackId> {
         if self.tracks.values().any(|track| track.owner == id && track.mid == mid) {
             return None;
         }
         let participant = self.participants.get_mut(&id)?;
+        let cid = &section.track;
         let of_codec = |request: &AddTrackRequest| {
-            request.simulcast_codecs.iter().any(|codec| codec.cid == cid)
+            request.simulcast_codecs.iter().any(|codec| codec.cid == *cid)
         };
         let index = participant
             .requested
             .iter()
-            .position(|(request, _)| request.cid == cid || of_codec(request))?;
+            .position(|(request, _)| request.cid == *cid || of_codec(request))?;
         let mut requested = participant.requested.remove(index);
-        requested.0.cid = cid.to_owned();
-        let rids = participant.simulcast.get(&mid).cloned().unwrap_or_default();
+        requested.0.cid.clone_from(cid);
         self.last_track += 1;
         let track = TrackId(self.last_track);
         let media = participant.publisher.rtc.media(mid)?;
-        let made = Track::new(track, id, requested, &participant.publisher, media, &rids);
+        let made = Track::new(track, id, requested, &participant.publisher, media, &section.layers);
+        tracing::debug!(sid = made.info.sid, mime = made.info.mime_type, layers = ?section.layers, "published");
         self.tracks.insert(track, made);
         Some(track)
-    }
-
-    /// The client has said which simulcast layers a media section has.
-    pub(super) fn layers_known(&mut self, id: ParticipantId, media: &MediaAdded) {
-        let Some(simulcast) = &media.simulcast else { return };
-        let layers = if simulcast.recv.is_empty() { &simulcast.send } else { &simulcast.recv };
-        let rids = layers.iter().take(MAX_LAYERS).map(|layer| layer.rid).collect();
-        if let Some(participant) = self.participants.get_mut(&id) {
-            participant.simulcast.insert(media.mid, rids);
-        }
     }
 
     fn unpublish(&mut self, id: TrackId, context: &mut Context<'_>) {

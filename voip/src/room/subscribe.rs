@@ -1,5 +1,7 @@
 //! What does a participant get? Which tracks, which of their layers, and in which media section.
 
+use std::time::Duration;
+
 use rand::Rng as _;
 use str0m::{
     format::CodecSpec,
@@ -22,7 +24,15 @@ use crate::{
 const BEST: Wish = Wish::Quality(2);
 
 /// Sequence numbers start below this, so that many packets come before the first wrap.
-const FIRST_SEQUENCE: std::ops::Range<u16> = 1..30_000;
+pub(super) const FIRST_SEQUENCE: std::ops::Range<u16> = 1..30_000;
+
+/// What a subscriber can ask for again.
+const KEPT_PACKETS: usize = 1024;
+const KEPT_FOR: Duration = Duration::from_secs(2);
+
+/// The share of packets that may be repetitions: where packets overtake each other, clients ask for many
+/// that are on their way.
+const MOST_RESENT: f32 = 0.5;
 
 /// How far a subscription is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +194,7 @@ impl Room {
             let Stage::Offered(mid) = downtrack.stage else { continue };
             // None if the client has refused the section.
             let Some(stream) = api.stream_tx_by_mid(mid, None) else { continue };
+            stream.set_rtx_cache(KEPT_PACKETS, KEPT_FOR, Some(MOST_RESENT));
             downtrack.stage = Stage::Live { mid, ssrc: stream.ssrc() };
             live.push(*track);
         }

@@ -16,6 +16,7 @@ impl Room {
     pub(crate) fn tick(&mut self, context: &mut Context<'_>) {
         self.dismiss_vanished(context);
         self.aim_again(context);
+        self.aim_taps(context);
         if self.next_speakers.is_none_or(|at| at <= context.now) {
             self.next_speakers = Some(context.now + WINDOW);
             self.tell_speakers();
@@ -77,6 +78,7 @@ impl Room {
 
     /// The subscriber's receiver reports have come in.
     pub(super) fn egress(&mut self, id: ParticipantId, stats: &MediaEgressStats) {
+        tracing::debug!(mid = %stats.mid, stats.packets, stats.nacks, stats.plis, loss = ?stats.loss, rtt = ?stats.rtt, "sent");
         if let (Some(participant), Some(loss)) = (self.participants.get_mut(&id), stats.loss) {
             let worst = participant.worst_loss.unwrap_or_default();
             participant.worst_loss = Some(worst.max(loss));

@@ -7,6 +7,7 @@ use crate::{
     Grants, RoomSummary,
     protocol::{SignalResponse, signal_request},
     signal::JoinQuery,
+    tap::TapSink,
 };
 
 /// A room for as long as it lives; names come again.
@@ -73,6 +74,14 @@ pub(crate) enum Command {
     },
     Rooms {
         reply: oneshot::Sender<Vec<RoomSummary>>,
+    },
+    /// Sends a room's packets to `sink` until the room ends or `stop` is dropped or sent.
+    #[cfg_attr(not(feature = "pipeline"), expect(dead_code, reason = "only recordings tap"))]
+    Tap {
+        room: String,
+        sink: TapSink,
+        stop: oneshot::Receiver<()>,
+        reply: oneshot::Sender<bool>,
     },
     Shutdown {
         reply: oneshot::Sender<()>,

@@ -196,6 +196,12 @@ impl Worker {
             Command::Rooms { reply } => {
                 let _ = reply.send(self.summaries());
             }
+            Command::Tap { room, sink, stop, reply } => {
+                let room = self.names.get(&room).and_then(|id| self.rooms.get_mut(id));
+                let tapped =
+                    room.map(|room| room.tap(sink, stop, &mut context!(self, now))).is_some();
+                let _ = reply.send(tapped);
+            }
             Command::Shutdown { .. } => unreachable!("the loop takes it"),
         }
         self.close_empty_rooms();

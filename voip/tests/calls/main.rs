@@ -7,6 +7,12 @@
     reason = "a test fails by panicking, and its helpers are not marked as tests"
 )]
 
+mod browser;
+mod client;
+mod hostile;
+mod impaired;
+mod proxy;
 mod python;
+mod recording;
 mod server;
 mod story;

@@ -15,6 +15,9 @@ impl Server {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        // `RUST_LOG=kith_voip=debug` tells what happens.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let mut config = Config::local("key", "a secret of thirty-two characters!");
         change(&mut config);
         let relay = Relay::start(config).unwrap();
