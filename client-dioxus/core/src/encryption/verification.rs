@@ -2,6 +2,8 @@
 //!
 //! [Spec](https://spec.matrix.org/latest/client-server-api/#short-authentication-string-sas-verification)
 
+use std::collections::BTreeMap;
+
 use async_stream::stream;
 use futures_util::StreamExt;
 use matrix_sdk::{
@@ -10,16 +12,22 @@ use matrix_sdk::{
         CancelInfo, SasState, SasVerification, VerificationRequest, VerificationRequestState,
     },
     event_handler::EventHandlerDropGuard,
+    executor::spawn,
     ruma::{
-        UserId,
+        TransactionId, UserId,
+        api::client::to_device::send_event_to_device::v3::Request,
         events::{
+            AnyToDeviceEventContent,
             key::verification::{
                 VerificationMethod, cancel::CancelCode,
                 request::ToDeviceKeyVerificationRequestEvent,
             },
             room::message::{MessageType, OriginalSyncRoomMessageEvent},
         },
+        serde::Raw,
+        to_device::DeviceIdOrAllDevices,
     },
+    timeout::timeout,
 };
 use tokio::sync::mpsc;
 
@@ -35,6 +43,7 @@ const MAX_WAITING: usize = 16;
 #[derive(Clone)]
 pub struct Verification {
     request: VerificationRequest,
+    client: Client,
 }
 
 impl PartialEq for Verification {
@@ -105,7 +114,7 @@ impl Account {
             let device = device.ok_or(ErrorKind::NotFound)?;
             Ok::<_, Error>(device.request_verification_with_methods(methods).await?)
         });
-        Ok(Verification { request: request.await? })
+        Ok(Verification { request: request.await?, client: self.client().clone() })
     }
 
     /// Asks somebody, in the direct chat with them.
@@ -121,7 +130,7 @@ impl Account {
             let methods = vec![VerificationMethod::SasV1];
             Ok::<_, Error>(identity.request_verification_with_methods(methods).await?)
         });
-        Ok(Verification { request: request.await? })
+        Ok(Verification { request: request.await?, client: self.client().clone() })
     }
 
     /// The requests of others and of the user's other devices, as they come. Listen to it as long as
@@ -129,11 +138,12 @@ impl Account {
     pub fn verification_requests(&self) -> Stream<Verification> {
         // Now, not when it is first asked: nothing is missed in between.
         let (found, mut requests) = mpsc::channel(MAX_WAITING);
-        let handlers = listen(self.client(), found);
+        let client = self.client().clone();
+        let handlers = listen(&client, found);
         stream! {
             let _handlers = handlers;
             while let Some(request) = requests.recv().await {
-                yield Verification { request };
+                yield Verification { request, client: client.clone() };
             }
         }
         .boxed_local()
@@ -189,7 +199,7 @@ impl Verification {
     /// What to show, now and as it goes on; ends after [`VerificationState::Done`] and
     /// [`VerificationState::Cancelled`]. It must be listened to, or nothing goes on.
     pub fn states(&self) -> Stream<VerificationState> {
-        let request = self.request.clone();
+        let Self { request, client } = self.clone();
         stream! {
             let mut changes = std::pin::pin!(request.changes());
             let mut state = request.state();
@@ -209,7 +219,7 @@ impl Verification {
                     }
                     VerificationRequestState::Transitioned { verification } => {
                         let Some(sas) = verification.sas() else { return };
-                        let mut states = follow(sas);
+                        let mut states = follow(sas, client.clone());
                         while let Some(state) = states.next().await {
                             yield state;
                         }
@@ -267,11 +277,14 @@ impl Verification {
     }
 }
 
-fn follow(sas: SasVerification) -> Stream<VerificationState> {
+fn follow(sas: SasVerification, client: Client) -> Stream<VerificationState> {
     stream! {
         let mut changes = std::pin::pin!(sas.changes());
         let mut state = sas.state();
         loop {
+            if sas.room_id().is_some() {
+                spawn(wake(client.clone()));
+            }
             match state {
                 SasState::Created { .. } | SasState::Accepted { .. } => {
                     yield VerificationState::Starting;
@@ -308,6 +321,23 @@ fn follow(sas: SasVerification) -> Stream<VerificationState> {
         }
     }
     .boxed_local()
+}
+
+/// matrix-sdk 0.18 sends some of its answers when the sync of the encryption comes back. Between devices of
+/// one user it does at once, by their messages; in a room that takes up to half a minute each time. A
+/// message to this very device lets it come back now.
+async fn wake(client: Client) {
+    let (Some(user), Some(device)) = (client.user_id(), client.device_id()) else { return };
+    let nothing: Raw<AnyToDeviceEventContent> =
+        Raw::from_json_string("{}".to_owned()).expect("an empty object is JSON");
+    let to = BTreeMap::from([(DeviceIdOrAllDevices::DeviceId(device.to_owned()), nothing)]);
+    let messages = BTreeMap::from([(user.to_owned(), to)]);
+    let request = Request::new_raw("io.kith.wake".into(), TransactionId::new(), messages);
+    // Not by `within`, whose futures stay on their thread.
+    let sent = timeout(client.send(request).into_future(), USUAL).await;
+    if !matches!(sent, Ok(Ok(_))) {
+        tracing::warn!("the verification may take a while");
+    }
 }
 
 fn reason(info: &CancelInfo) -> CancelReason {
