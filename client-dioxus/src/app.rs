@@ -1,5 +1,6 @@
 //! The root: who is signed in, in which language and colours.
 
+use dioxus::core::provide_root_context;
 use dioxus::prelude::*;
 use kith_client_core::Account;
 
@@ -14,9 +15,10 @@ use crate::{platform, t};
 
 #[component]
 pub fn App() -> Element {
-    let texts = use_context_provider(|| Texts::new(Language::preferred()));
+    // At the root, where tasks that outlive their component find them.
+    let texts = use_hook(|| provide_root_context(Texts::new(Language::preferred())));
     let preferences = use_context_provider(Preferences::kept);
-    let toasts = use_context_provider(Toasts::new);
+    let toasts = use_hook(|| provide_root_context(Toasts::new()));
     let mut phase = use_context_provider(|| Signal::new(Phase::Starting));
     use_hook(|| {
         platform::set_language(texts.language.peek().tag());

@@ -100,6 +100,13 @@ impl Session {
     }
 }
 
+/// Sets a signal from a task that may have outlived the component that owns it.
+pub fn put<T: 'static>(mut signal: Signal<T>, value: T) {
+    if let Ok(mut place) = signal.try_write() {
+        *place = value;
+    }
+}
+
 pub fn use_session() -> Session {
     use_context::<Session>()
 }

@@ -21,7 +21,7 @@ pub use emoji_picker::EmojiPicker;
 pub use field::{Field, Segments, Switch};
 pub use icon::Icon;
 pub use media::{FileCard, PictureCard};
-pub use menu::{Menu, MenuItem};
+pub use menu::{Menu, MenuItem, Place};
 pub use message::{Action, MessageView};
 pub use notice::{Badge, Empty, Notice, Spinner, Tone};
 pub use toast::{Toast, ToastStack, Toasts};

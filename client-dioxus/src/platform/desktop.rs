@@ -72,6 +72,11 @@ pub fn set_theme(theme: &str) {
     run("document.documentElement.dataset.theme = $", &[theme]);
 }
 
+/// Does the person see the page now? A window has no tabs behind which it hides.
+pub fn in_sight() -> bool {
+    true
+}
+
 pub fn set_title(title: &str) {
     run("document.title = $", &[title]);
 }
@@ -103,6 +108,11 @@ pub async fn sleep(milliseconds: u32) {
 /// Opens a `<dialog>`: the rest of the page is out of reach until it is closed.
 pub fn show_modal(id: &str) {
     run("{ const d = document.getElementById($); if (d && !d.open) d.showModal(); }", &[id]);
+}
+
+/// Puts a popover above everything, dialogs that are open included.
+pub fn raise(id: &str) {
+    run("{ const it = document.getElementById($); it?.hidePopover(); it?.showPopover(); }", &[id]);
 }
 
 pub fn focus(id: &str) {

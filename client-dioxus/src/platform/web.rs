@@ -75,6 +75,11 @@ pub fn set_theme(theme: &str) {
     }
 }
 
+/// Does the person see the page now?
+pub fn in_sight() -> bool {
+    !document().hidden()
+}
+
 pub fn set_title(title: &str) {
     document().set_title(title);
 }
@@ -109,6 +114,15 @@ pub fn show_modal(id: &str) {
         && dialog.show_modal().is_err()
     {
         tracing::warn!(id, "a dialog does not open");
+    }
+}
+
+/// Puts a popover above everything, dialogs that are open included.
+pub fn raise(id: &str) {
+    let element = element(id).and_then(|element| element.dyn_into::<HtmlElement>().ok());
+    if let Some(element) = element {
+        let _ = element.hide_popover();
+        let _ = element.show_popover();
     }
 }
 

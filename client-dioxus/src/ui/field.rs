@@ -45,6 +45,8 @@ pub fn Field(
                     autocapitalize: "none",
                     spellcheck: "false",
                     required,
+                    // A dialog gives the focus to whom this marks.
+                    autofocus,
                     aria_invalid: wrong,
                     aria_describedby: about.clone(),
                     onmounted: move |_| {

@@ -4,18 +4,46 @@ use dioxus::prelude::*;
 
 use super::Icon;
 
-/// Put it beside its button in a `.menu-anchor`. A press elsewhere and Escape close it.
+/// Where on the page a menu opens: it moves so far that all of it is in sight.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    x: f64,
+    y: f64,
+    /// Pixels that it needs.
+    size: (u32, u32),
+}
+
+impl Place {
+    /// Where the mouse is.
+    pub fn of(event: &MouseEvent, size: (u32, u32)) -> Self {
+        let at = event.client_coordinates();
+        Self { x: at.x, y: at.y, size }
+    }
+
+    fn left(self) -> String {
+        format!("max(8px, min({}px, calc(100dvw - {}px)))", self.x, self.size.0)
+    }
+
+    fn top(self) -> String {
+        format!("max(8px, min({}px, calc(100dvh - {}px)))", self.y, self.size.1)
+    }
+}
+
+/// Put it beside its button in a `.menu-anchor`, or tell its place. A press elsewhere and Escape close it.
 #[component]
 pub fn Menu(
     label: String,
     #[props(default)] class: String,
+    place: Option<Place>,
     onclose: EventHandler<()>,
     children: Element,
 ) -> Element {
     rsx! {
         div { class: "veil", onclick: move |_| onclose.call(()) }
         div {
-            class: "menu {class}",
+            class: if place.is_some() { "menu placed {class}" } else { "menu {class}" },
+            left: place.map(Place::left),
+            top: place.map(Place::top),
             role: "menu",
             aria_label: "{label}",
             onkeydown: move |event: KeyboardEvent| {

@@ -8,12 +8,15 @@ use kith_client_core::timeline::{
 use kith_client_core::{Person, media::MediaHandle};
 
 use super::media::{AudioFile, FileCard, PictureCard};
-use super::{Avatar, EmojiPicker, Icon, IconButton, Menu, MenuItem, hue, words};
+use super::{Avatar, EmojiPicker, Icon, IconButton, Menu, MenuItem, Place, hue, words};
 use crate::html::Formatted;
 use crate::{i18n, t};
 
 /// Reactions that are one press away.
 const QUICK: [&str; 3] = ["👍", "❤️", "😂"];
+/// Pixels of the two menus, with some room around.
+const PICKER: (u32, u32) = (368, 356);
+const MORE: (u32, u32) = (220, 110);
 /// Avatars of readers beside a message.
 const READERS: usize = 4;
 
@@ -197,6 +200,9 @@ fn ContentView(message: Message, me: String, onaction: EventHandler<Action>) -> 
         Content::Redacted => soft(Icon::Trash, t!("message-deleted")),
         Content::UnableToDecrypt(reason) => soft(Icon::Lock, undecryptable(reason)),
         Content::Call => soft(Icon::Bell, t!("call-started")),
+        Content::Unsupported(kind) if kind == "m.key.verification.request" => {
+            soft(Icon::Shield, t!("verification-asked"))
+        }
         Content::Unsupported(kind) => soft(Icon::Info, t!("message-unsupported", kind: kind)),
     }
 }
@@ -309,8 +315,8 @@ fn Readers(people: Vec<Person>) -> Element {
 /// What hovering shows: react, answer, change, more.
 #[component]
 fn ActionsBar(message: Message, onaction: EventHandler<Action>) -> Element {
-    let mut picking = use_signal(|| false);
-    let mut more = use_signal(|| false);
+    let mut picking = use_signal(|| None::<Place>);
+    let mut more = use_signal(|| None::<Place>);
     if !matches!(message.send_state, SendState::Sent)
         || matches!(message.content, Content::Redacted)
     {
@@ -336,12 +342,12 @@ fn ActionsBar(message: Message, onaction: EventHandler<Action>) -> Element {
                     }
                 }
                 div { class: "menu-anchor",
-                    IconButton { icon: Icon::Smile, label: t!("react"), expanded: picking(), onclick: move |_| picking.toggle() }
-                    if picking() {
-                        Menu { label: t!("react"), class: "emoji-picker", onclose: move |_| picking.set(false),
+                    IconButton { icon: Icon::Smile, label: t!("react"), expanded: picking().is_some(), onclick: move |event: MouseEvent| picking.set(Some(Place::of(&event, PICKER))) }
+                    if let Some(place) = picking() {
+                        Menu { label: t!("react"), class: "emoji-picker", place, onclose: move |_| picking.set(None),
                             EmojiPicker {
                                 onchoose: move |sign| {
-                                    picking.set(false);
+                                    picking.set(None);
                                     onaction.call(Action::React(sign));
                                 },
                             }
@@ -355,15 +361,15 @@ fn ActionsBar(message: Message, onaction: EventHandler<Action>) -> Element {
             }
             if message.can_redact || plain.is_some() {
                 div { class: "menu-anchor",
-                    IconButton { icon: Icon::More, label: t!("more"), expanded: more(), onclick: move |_| more.toggle() }
-                    if more() {
-                        Menu { label: t!("more"), onclose: move |_| more.set(false),
+                    IconButton { icon: Icon::More, label: t!("more"), expanded: more().is_some(), onclick: move |event: MouseEvent| more.set(Some(Place::of(&event, MORE))) }
+                    if let Some(place) = more() {
+                        Menu { label: t!("more"), place, onclose: move |_| more.set(None),
                             if let Some(plain) = plain {
                                 MenuItem {
                                     icon: Icon::Copy,
                                     autofocus: true,
                                     onclick: move |_| {
-                                        more.set(false);
+                                        more.set(None);
                                         onaction.call(Action::Copy(plain.clone()));
                                     },
                                     {t!("copy-text")}
@@ -374,7 +380,7 @@ fn ActionsBar(message: Message, onaction: EventHandler<Action>) -> Element {
                                     icon: Icon::Trash,
                                     danger: true,
                                     onclick: move |_| {
-                                        more.set(false);
+                                        more.set(None);
                                         onaction.call(Action::Delete);
                                     },
                                     {t!("delete")}

@@ -9,6 +9,8 @@ use crate::{platform, t};
 
 /// Seconds that one is shown.
 const SHOWN_FOR: u32 = 8;
+/// Of the element.
+const ID: &str = "toasts";
 /// More would hide the page.
 const AT_MOST: usize = 3;
 
@@ -54,6 +56,8 @@ impl Toasts {
         let extra = shown.len().saturating_sub(AT_MOST);
         shown.drain(..extra);
         drop(shown);
+        // Above an open dialog, too.
+        platform::raise(ID);
         dioxus::core::spawn_forever(async move {
             platform::sleep(SHOWN_FOR * 1000).await;
             self.take(id);
@@ -75,7 +79,7 @@ impl Default for Toasts {
 pub fn ToastStack() -> Element {
     let toasts = use_context::<Toasts>();
     rsx! {
-        div { class: "toasts", role: "status", aria_live: "polite",
+        div { id: ID, class: "toasts", "popover": "manual", role: "status", aria_live: "polite",
             for toast in toasts.shown.read().iter().cloned() {
                 div { key: "{toast.id}", class: "toast",
                     p { "{toast.text}" }

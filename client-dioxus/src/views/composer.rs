@@ -11,7 +11,7 @@ use kith_client_core::{Error, ErrorKind};
 use super::room::{About, Room};
 use crate::pictures::mime_of;
 use crate::platform::ObjectUrl;
-use crate::state::{Session, use_session};
+use crate::state::{Session, put, use_session};
 use crate::ui::{EmojiPicker, Icon, IconButton, Menu, hue, words};
 use crate::{i18n, platform, t};
 
@@ -84,6 +84,7 @@ pub fn Composer(timeline: Timeline, details: Signal<Option<RoomDetails>>) -> Ele
         draft.set(String::new());
         room.about.set(About::Nothing);
         picking.set(false);
+        typed_nothing(&sent);
         platform::scroll_to_end("timeline");
         let reply_to = match &about {
             About::Reply(message) => event_id(message),
@@ -92,10 +93,10 @@ pub fn Composer(timeline: Timeline, details: Signal<Option<RoomDetails>>) -> Ele
         for pending in files {
             let upload = sent.upload(pending.file, reply_to.as_deref());
             uploads.write().push(upload.clone());
-            spawn(run(session, upload, uploads));
+            dioxus::core::spawn_forever(run(session, upload, uploads));
         }
         if !text.trim().is_empty() {
-            spawn(say(session, sent.clone(), room, text, about));
+            dioxus::core::spawn_forever(say(session, sent.clone(), room, text, about));
         }
     });
 
@@ -177,6 +178,16 @@ pub fn Composer(timeline: Timeline, details: Signal<Option<RoomDetails>>) -> Ele
     }
 }
 
+/// What was typed is sent: nobody types any more.
+fn typed_nothing(timeline: &Timeline) {
+    let timeline = timeline.clone();
+    spawn(async move {
+        if let Err(error) = timeline.set_typing(false).await {
+            tracing::debug!(%error, "others see somebody typing a while longer");
+        }
+    });
+}
+
 fn event_id(message: &Message) -> Option<String> {
     match &message.id {
         ItemId::Event(id) => Some(id.clone()),
@@ -185,7 +196,7 @@ fn event_id(message: &Message) -> Option<String> {
 }
 
 /// Sends a text. What could not even be queued comes back into the composer.
-async fn say(session: Session, timeline: Timeline, mut room: Room, text: String, about: About) {
+async fn say(session: Session, timeline: Timeline, room: Room, text: String, about: About) {
     let said: Result<(), Error> = match &about {
         About::Nothing => timeline.send_text(&text).await,
         About::Reply(message) => match event_id(message) {
@@ -196,20 +207,25 @@ async fn say(session: Session, timeline: Timeline, mut room: Room, text: String,
     };
     if let Err(error) = said {
         session.failed(&error, || {});
-        if room.draft.peek().is_empty() {
-            room.draft.set(text);
-            room.about.set(about);
+        if room.draft.try_peek().is_ok_and(|draft| draft.is_empty()) {
+            put(room.draft, text);
+            put(room.about, about);
         }
     }
 }
 
+/// Goes on when somebody looks at another room; only the line about it is gone then.
 async fn run(session: Session, upload: Upload, mut uploads: Signal<Vec<Upload>>) {
     let result = upload.run().await;
-    uploads.write().retain(|other| *other != upload);
+    if let Ok(mut shown) = uploads.try_write() {
+        shown.retain(|other| *other != upload);
+    }
     if let Err(error) = result {
         session.failed(&error, move || {
             let mut uploads = uploads;
-            uploads.write().push(upload.clone());
+            if let Ok(mut shown) = uploads.try_write() {
+                shown.push(upload.clone());
+            }
             dioxus::core::spawn_forever(run(session, upload.clone(), uploads));
         });
     }

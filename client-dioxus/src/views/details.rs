@@ -107,7 +107,7 @@ fn Actions(details: RoomDetails) -> Element {
                         async move { account.set_favourite(&id, !favourite).await }
                     });
                 },
-                {Icon::Bell.draw()}
+                {Icon::Star.draw()}
                 if favourite { {t!("favourite-remove")} } else { {t!("favourite-add")} }
             }
             button {

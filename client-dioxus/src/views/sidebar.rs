@@ -8,11 +8,11 @@ use kith_client_core::{Error, Person};
 
 use crate::adapter::{drive, use_latest};
 use crate::route::Route;
-use crate::state::{Open, Session, Tab, use_session};
+use crate::state::{Open, Session, Tab, put, use_session};
 use crate::ui::{
     Avatar, Badge, Button, Empty, Icon, IconButton, Menu, MenuItem, Segments, Spinner, Style, words,
 };
-use crate::{i18n, platform, t};
+use crate::{i18n, t};
 
 const KINDS: [RoomKind; 4] = [RoomKind::All, RoomKind::Unread, RoomKind::People, RoomKind::Groups];
 /// Pixels from the end at which more rooms are loaded.
@@ -185,14 +185,15 @@ fn RequestCard(request: FriendRequest) -> Element {
     let accept = move |_| {
         busy.set(true);
         let room_id = accepted.clone();
-        spawn(async move {
+        // The card goes as soon as the room is joined; what is left to do is done all the same.
+        dioxus::core::spawn_forever(async move {
             match session.account().accept_request(&room_id).await {
                 Ok(()) => {
                     navigator.push(Route::RoomPage { id: room_id });
                 }
                 Err(error) => session.failed(&error, || {}),
             }
-            busy.set(false);
+            put(busy, false);
         });
     };
     rsx! {
@@ -224,7 +225,6 @@ fn RequestCard(request: FriendRequest) -> Element {
 
 #[component]
 fn Row(rows: Store<Vec<RoomRow>>, index: usize) -> Element {
-    let session = use_session();
     let current = match use_route::<Route>() {
         Route::RoomPage { id } => Some(id),
         _ => None,
@@ -240,9 +240,6 @@ fn Row(rows: Store<Vec<RoomRow>>, index: usize) -> Element {
         };
     }
     let is_current = current.as_deref() == Some(room.id.as_str());
-    if is_current {
-        title(session, &words::room_name(&room.name));
-    }
     rsx! {
         li {
             Link {
@@ -253,10 +250,6 @@ fn Row(rows: Store<Vec<RoomRow>>, index: usize) -> Element {
             }
         }
     }
-}
-
-fn title(_: Session, name: &str) {
-    platform::set_title(&format!("{name} · Kith"));
 }
 
 /// What a list shows of one room.
@@ -313,13 +306,13 @@ fn InviteCard(room: RoomRow) -> Element {
     let answer = move |accept: bool| {
         busy.set(true);
         let id = room.id.clone();
-        spawn(async move {
+        dioxus::core::spawn_forever(async move {
             let account = session.account();
             let answered: Result<(), Error> = match accept {
                 true => account.accept_invite(&id).await,
                 false => account.decline_invite(&id).await,
             };
-            busy.set(false);
+            put(busy, false);
             match answered {
                 Ok(()) if accept => {
                     navigator.push(Route::RoomPage { id });

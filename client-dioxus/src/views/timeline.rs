@@ -49,6 +49,8 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
     let rows = use_store(Vec::<TimelineRow>::new);
     let mut newer = use_signal(|| 0usize);
     let mut at_bottom = use_signal(|| true);
+    // Counts up when somebody comes back to a page that was out of sight.
+    let mut looked = use_signal(|| 0u32);
     let mut loading = use_signal(|| false);
     let mut complete = use_signal(|| false);
     let followed = timeline.clone();
@@ -97,8 +99,8 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
 
     let read = timeline.clone();
     use_effect(move || {
-        let (_, bottom) = (rows.len(), at_bottom());
-        if bottom {
+        let (_, _, bottom) = (rows.len(), looked(), at_bottom());
+        if bottom && platform::in_sight() {
             let read = read.clone();
             spawn(async move {
                 if let Err(error) = read.mark_read().await {
@@ -124,7 +126,7 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
     let shown = window(rows.len(), newer());
     let typists = timeline.clone();
     rsx! {
-        div { class: "timeline-wrap",
+        div { class: "timeline-wrap", onmouseenter: move |_| looked += 1, onfocusin: move |_| looked += 1,
             div { id: SCROLLER, class: "timeline", tabindex: "0", aria_label: t!("messages"), role: "region", onscroll: scrolled,
                 ol { class: if complete() { "log" } else { "log full" }, role: "log", aria_live: "polite", aria_label: t!("messages"),
                     if loading() {

@@ -122,6 +122,7 @@ preview-invited = Invitation
 preview-other = Message
 voice-message = Voice message
 poll = Poll: { $question }
+verification-asked = Verification
 call-started = A call has started
 message-deleted = Message deleted
 message-unsupported = Kith cannot show this yet ({ $kind })

@@ -119,6 +119,7 @@ preview-invited = 邀请
 preview-other = 消息
 voice-message = 语音消息
 poll = 投票：{ $question }
+verification-asked = 验证
 call-started = 通话已开始
 message-deleted = 消息已删除
 message-unsupported = Kith 还不能显示此内容（{ $kind }）

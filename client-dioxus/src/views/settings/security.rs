@@ -7,7 +7,7 @@ use kith_client_core::encryption::{EncryptionState, Recovery};
 
 use super::super::verify::start;
 use crate::adapter::use_latest;
-use crate::state::use_session;
+use crate::state::{put, use_session};
 use crate::ui::{Button, Field, Icon, Notice, Spinner, Style, Tone, words};
 use crate::{platform, t};
 
@@ -40,13 +40,15 @@ pub fn Security() -> Element {
                 Recovery::Unknown => rsx! { p { class: "row soft", Spinner {} {t!("loading")} } },
                 Recovery::Disabled => rsx! {
                     p { class: "soft", {t!("recovery-off-text")} }
-                    NewKey { label: t!("recovery-set-up") }
                 },
                 Recovery::Enabled => rsx! {
                     Notice { icon: Icon::Key, div { strong { {t!("recovery-on")} } p { class: "small", {t!("recovery-on-text")} } } }
-                    NewKey { label: t!("recovery-new-key") }
                 },
                 Recovery::Incomplete => rsx! { EnterKey {} },
+            }
+            // Outside of the match: the key is shown once, and making it changes the state.
+            if state.recovery != Recovery::Incomplete {
+                NewKey { label: if state.recovery == Recovery::Enabled { t!("recovery-new-key") } else { t!("recovery-set-up") } }
             }
             p { class: "small soft row",
                 if state.backup { {Icon::Check.draw()} {t!("backup-on")} } else { {Icon::Info.draw()} {t!("backup-off")} }
@@ -115,12 +117,14 @@ fn EnterKey() -> Element {
         event.prevent_default();
         busy.set(true);
         error.set(None);
-        spawn(async move {
-            match session.account().recover(key.peek().trim()).await {
+        let entered = key.peek().trim().to_owned();
+        // The form goes as soon as the key has opened something; the rest is opened all the same.
+        dioxus::core::spawn_forever(async move {
+            match session.account().recover(&entered).await {
                 Ok(()) => session.toasts.say(t!("recovered")),
-                Err(failed) => error.set(Some(failed.kind())),
+                Err(failed) => put(error, Some(failed.kind())),
             }
-            busy.set(false);
+            put(busy, false);
         });
     };
     rsx! {
