@@ -30,14 +30,13 @@ async fn people_see_and_hear_each_other_over_a_bad_network() {
         proxy.newcomers_have_it_bad();
     });
     assert_story(&seen, &["picture", "sound"]);
-    assert!(proxy.lost() > 100, "{} lost", proxy.lost());
+    assert!(proxy.lost() > 30, "{} lost", proxy.lost());
     let number = |chapter: &str, field: &str| {
         let line = seen.iter().find(|line| line["saw"] == chapter).unwrap();
         line[field].as_f64().unwrap()
     };
     assert!(number("sound", "share") >= 0.95, "{seen:?}");
     println!("{seen:?}");
-    // The picture goes on: how often it freezes depends on what else the machine does.
-    assert!(number("picture", "frames") >= 40.0, "{seen:?}");
-    assert!(number("picture", "longest_gap") <= 3.0, "{seen:?}");
+    assert!(number("picture", "frames") >= 100.0, "{seen:?}");
+    assert!(number("picture", "freezes_a_minute") <= 4.0, "{seen:?}");
 }

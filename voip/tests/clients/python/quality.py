@@ -51,6 +51,8 @@ async def scenario(url, ann, bob):
     await ann.join()
     await ann.show(RED)
     await ann.sing(440)
+    # Returns when what Ann sends gets through: her network stays as it is now.
+    await ann.room.local_participant.publish_data(b"ready", reliable=True)
     await bob.join()
     camera = await bob.track("ann", rtc.TrackSource.SOURCE_CAMERA)
     voice = await bob.track("ann", rtc.TrackSource.SOURCE_MICROPHONE)
