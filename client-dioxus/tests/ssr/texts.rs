@@ -40,9 +40,15 @@ fn collect(folder: &Path, asked: &mut BTreeSet<String>) {
             continue;
         }
         let source = std::fs::read_to_string(&path).unwrap();
-        for part in source.split("t!(").skip(1) {
-            let key = part.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
-            asked.extend(key.map(|(key, _)| key.to_owned()));
+        let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let code = code.collect::<Vec<_>>().join("\n");
+        for (at, call) in code.match_indices("t!(") {
+            // The end of `format!` is none.
+            let whole =
+                !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
+            let rest = code[at + call.len()..].trim_start();
+            let key = rest.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            asked.extend(key.filter(|_| whole).map(|(key, _)| key.to_owned()));
         }
     }
 }
