@@ -53,3 +53,12 @@ install_tus() {
 }
 
 install tus "$here/../media/tus/package-lock.json" install_tus
+
+# The code of Element Web, bundled for a browser. What it was made of is not kept.
+install_element() {
+    cp "$here"/../media/element/* "$here/../media/element/.npmrc" "$1/"
+    (cd "$1" && npm ci --ignore-scripts --loglevel=error && node bundle.mjs bundle)
+    find "$1/node_modules" -mindepth 1 -maxdepth 1 ! -name playwright-core -exec rm -rf {} +
+}
+
+install element "$here/../media/element/package-lock.json" install_element

@@ -50,6 +50,17 @@ impl KithProcess {
         panic!("kith ended: {:?}", child.wait().await);
     }
 
+    /// What another command of the program says of the same data, while no server runs on it. It succeeds.
+    pub async fn run(folder: &Path, arguments: &[&str]) -> String {
+        let mut command = Command::new(program());
+        command.args(arguments).current_dir(folder).stdin(Stdio::null());
+        command.env("KITH_DATA_DIR", folder.join("data")).env("KITH_SERVER_NAME", "kith.test");
+        let output = command.output().await.expect("kith starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+        text
+    }
+
     /// The process's number.
     pub fn id(&self) -> u32 {
         self.child.id().expect("it was not waited for")

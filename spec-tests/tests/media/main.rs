@@ -11,6 +11,7 @@
 mod admin;
 mod async_upload;
 mod download;
+mod element;
 mod frozen;
 mod import;
 mod kill;
