@@ -10,12 +10,14 @@ use kith_federation::{
 };
 use kith_media_store::decoder::Decoder;
 use kith_store::Store;
+use kith_voip::Relay;
 use ruma::{OwnedServerName, UserId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     account_data::AccountData,
     callers::Callers,
+    calls::Calls,
     config::Config,
     device_memory::DeviceLocks,
     devices::Sessions,
@@ -61,15 +63,17 @@ pub struct Shared {
     network: Network,
     web: Client,
     decoder: Decoder,
+    relay: Option<Relay>,
 }
 
 impl Shared {
-    pub fn new(config: &Config) -> Result<Self, OutgoingError> {
+    pub fn new(config: &Config, relay: Option<Relay>) -> Result<Self, OutgoingError> {
         Ok(Self {
             client: outgoing::client(&config.outgoing)?,
             network: outgoing::network(&config.outgoing)?,
             web: pictures::web(config)?,
             decoder: pictures::decoder(config),
+            relay,
         })
     }
 
@@ -100,6 +104,7 @@ pub struct App {
     pub key_backups: KeyBackups,
     pub account_data: AccountData,
     pub openid: OpenId,
+    pub calls: Calls,
     pub media: Media,
     pub pictures: Pictures,
     pub rooms: Rooms,
@@ -131,7 +136,7 @@ impl App {
         shared: Shared,
         stopping: CancellationToken,
     ) -> Result<Self, TeamError> {
-        let Shared { client, network, web, decoder } = shared;
+        let Shared { client, network, web, decoder, relay } = shared;
         let team = Team::open(server_name, config, &store, stopping).await?;
         let rate_limits = RateLimiter::new(team.config().rate_limits.clone());
         let (remotes, key_ring) = federation_store::wire(&team, network, store.clone());
@@ -153,6 +158,8 @@ impl App {
         let pictures = Pictures::new(&team, store.clone(), media.clone(), decoder, web);
         let rooms =
             Rooms::open(team.clone(), store.clone(), remotes.clone(), key_ring.clone()).await?;
+        let calls =
+            Calls::new(rooms.clone(), users.clone(), openid.clone(), remotes.clone(), relay);
         let (serials, waiters) = (Serials::default(), Waiters::default());
         let invites = Invites::new(team.clone(), account_data.clone());
         let third_party_invites = ThirdPartyInvites {
@@ -248,6 +255,7 @@ impl App {
             key_backups: KeyBackups::new(store),
             account_data,
             openid,
+            calls,
             media,
             pictures,
             rooms,

@@ -10,6 +10,7 @@ use ruma::{OwnedServerName, OwnedUserId, RoomVersionId, ServerName};
 use serde::Deserialize;
 use url::Url;
 
+mod calls;
 mod defaults;
 mod load;
 mod media;
@@ -17,6 +18,7 @@ mod rate_limits;
 mod units;
 mod validate;
 
+pub use calls::{Calls, Turn};
 pub use kith_store::engine::EngineKind;
 pub use load::ConfigError;
 pub use media::Media;
@@ -62,6 +64,7 @@ pub struct Config {
     pub log: Log,
     pub metrics: Metrics,
     pub web_client: WebClient,
+    pub calls: Calls,
     pub acme: Acme,
     /// Addresses to answer on, in the file `[[listeners]]`.
     pub listeners: Vec<Listener>,

@@ -25,6 +25,7 @@ pub mod openid;
 pub mod media;
 pub mod pictures;
 pub mod room;
+pub mod calls;
 pub mod thread_subscriptions;
 pub mod invites;
 pub mod identity;

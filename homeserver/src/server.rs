@@ -16,6 +16,7 @@ use axum::{
 use http::{HeaderMap, header};
 use kith_federation::client::Client;
 use kith_store::{Batch, Database, engine, tables};
+use kith_voip::Relay;
 use ruma::OwnedServerName;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::{catch_panic::CatchPanicLayer, cors};
@@ -24,6 +25,7 @@ use crate::{
     acme::Acme,
     api::{self, ApiError, incoming::ClientAddress, metrics::Metrics},
     app::{App, Shared},
+    calls,
     certificates::Certificates,
     config::{Config, Serves},
     listen::{self, Bound, ListenError},
@@ -41,6 +43,8 @@ pub enum StartError {
     Team(#[from] TeamError),
     #[error(transparent)]
     Outgoing(#[from] OutgoingError),
+    #[error("calls: {0}")]
+    Calls(#[from] kith_voip::StartError),
 }
 
 /// The teams of one process. Cheap to clone.
@@ -51,6 +55,7 @@ struct Inner {
     config: Arc<Config>,
     database: Arc<Database>,
     client: Client,
+    relay: Option<Relay>,
     /// By the lower-case host name of their requests: the server name, and its host alone.
     teams: HashMap<String, Arc<App>>,
     /// Serves requests for any other host name, as for an IP address.
@@ -115,7 +120,8 @@ impl Server {
         let engine = engine::open(config.storage.engine, &folder, config.storage.cache)?;
         let database = Database::open(engine)?;
         // One for all: clones share their connections.
-        let shared = Shared::new(&config)?;
+        let relay = calls::relay(&config)?;
+        let shared = Shared::new(&config, relay.clone())?;
         let mut teams = HashMap::new();
         let mut default = None;
         for team in config.teams() {
@@ -137,10 +143,10 @@ impl Server {
                 .filter_map(|name| teams.get(&name.as_str().to_lowercase()))
                 .cloned()
                 .collect();
-            Arc::new(Metrics::new(apps, Arc::clone(&database)))
+            Arc::new(Metrics::new(apps, Arc::clone(&database), relay.as_ref()))
         });
         let client = shared.client().clone();
-        Ok(Self(Arc::new(Inner { config, database, client, teams, default, metrics })))
+        Ok(Self(Arc::new(Inner { config, database, client, relay, teams, default, metrics })))
     }
 
     /// The team that a request for this host is for.
@@ -161,7 +167,10 @@ impl Server {
     }
 
     fn router(&self, serves: &[Serves]) -> Router {
+        let relay = self.0.relay.as_ref().filter(|_| serves.contains(&Serves::Client));
+        let signalling = relay.map_or_else(Router::new, Relay::router);
         api::router(serves, self.0.config.web_client.folder().as_deref())
+            .nest(calls::SIGNALLING_PATH, signalling)
             .layer(CatchPanicLayer::custom(|_| {
                 ApiError::internal("a handler panicked").into_response()
             }))
@@ -186,6 +195,9 @@ impl RunningServer {
 
     /// Takes no new request, answers those it has, and closes the database.
     pub async fn stop(self) {
+        if let Some(relay) = &self.server.0.relay {
+            relay.shutdown().await;
+        }
         self.stopping.cancel();
         self.tasks.wait().await;
         self.server.0.database.close().await;

@@ -27,6 +27,7 @@ pub mod redact;
 pub mod relations;
 pub mod reporting;
 pub mod room;
+pub mod rtc;
 pub mod session;
 pub mod space;
 pub mod state;
@@ -38,15 +39,16 @@ pub mod threads;
 pub mod typing;
 pub mod user_directory;
 
-use axum::Router;
+use axum::{Router, routing::get};
 
 use super::incoming::RouterExt;
 
 pub fn router(router: Router) -> Router {
     let router = fallback::add_pages(threads::add_stable_paths(rooms(router)));
     let router = backup::add_streams(media::add_streams(thumbnail::add_streams(router)));
-    let router = dehydrated_device::add_draft(router);
+    let router = rtc::add_service(dehydrated_device::add_draft(router));
     router
+        .route("/.well-known/matrix/client", get(discovery::discover_homeserver))
         .endpoint(account::change_password)
         .endpoint(account::check_registration_token_validity)
         .endpoint(account::deactivate)
@@ -85,7 +87,6 @@ pub fn router(router: Router) -> Router {
         .endpoint(device::get_device)
         .endpoint(device::get_devices)
         .endpoint(device::update_device)
-        .endpoint(discovery::discover_homeserver)
         .endpoint(discovery::discover_support)
         .endpoint(discovery::get_capabilities)
         .endpoint(discovery::get_supported_versions)

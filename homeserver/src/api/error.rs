@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     callers::Busy,
+    calls::CallError,
     devices::{AuthenticationError, DehydratedError, DeviceError},
     identity::IdentityError,
     invites::InviteError,
@@ -205,6 +206,23 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        let text = error.to_string();
+        match error {
+            CallError::NoRelay => Self::not_found(text),
+            CallError::Unauthorised => {
+                let message = "The token, the user or the room is not right";
+                Self::new(StatusCode::UNAUTHORIZED, "M_UNAUTHORIZED", message)
+            }
+            CallError::TooLong(_) => Self::invalid_param(text),
+            CallError::Full => Self::new(StatusCode::FORBIDDEN, "M_USER_LIMIT_EXCEEDED", text),
+            CallError::Room(error) => error.into(),
+            CallError::Store(error) => error.into(),
+        }
     }
 }
 

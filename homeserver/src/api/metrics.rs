@@ -14,6 +14,7 @@ use axum::{
 };
 use http::header;
 use kith_store::{Database, Key, Scan, Store, Table, Value, tables};
+use kith_voip::Relay;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -67,8 +68,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn new(teams: Vec<Arc<App>>, database: Arc<Database>) -> Self {
+    pub fn new(teams: Vec<Arc<App>>, database: Arc<Database>, relay: Option<&Relay>) -> Self {
         let mut registry = Registry::with_prefix("kith");
+        if let Some(relay) = relay {
+            relay.register_metrics(&mut registry);
+        }
         let requests = Family::default();
         registry.register("http_requests", "Requests answered", requests.clone());
         let latencies =

@@ -11,7 +11,7 @@ use ruma::{RoomVersionId, owned_server_name};
 use url::Url;
 
 use super::{
-    Acme, Cache, Config, EngineKind, Federation, Limits, Listener, Log, Media, Metrics,
+    Acme, Cache, Calls, Config, EngineKind, Federation, Limits, Listener, Log, Media, Metrics,
     OpenRegistration, Outgoing, PasswordHash, Presence, Previews, RateLimits, Registration, Serves,
     Sessions, Storage, Support, WebClient,
 };
@@ -84,6 +84,7 @@ impl Default for Config {
             log: Log::default(),
             metrics: Metrics::default(),
             web_client: WebClient::default(),
+            calls: Calls::default(),
             acme: Acme::default(),
             listeners: vec![
                 local(Ipv4Addr::LOCALHOST.into(), false),

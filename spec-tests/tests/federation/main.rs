@@ -5,6 +5,7 @@ mod authenticated_media;
 mod authentication;
 mod authorization;
 mod backfill;
+mod calls;
 mod device;
 mod device_lists;
 mod directory;

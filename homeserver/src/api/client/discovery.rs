@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use ruma::{
     RoomVersionId,
     api::client::discovery::{
-        discover_homeserver::{self, HomeserverInfo},
         discover_support::{self, Contact},
         get_capabilities::{
             self,
@@ -17,15 +17,19 @@ use ruma::{
         get_supported_versions,
     },
 };
+use serde_json::{Value, json};
 
 use crate::{
     api::{
         ApiError,
         incoming::{Incoming, State},
     },
+    calls::Calls,
     config::ContactRole,
     team::Team,
 };
+
+use super::rtc;
 
 /// The newest version of the specification that clients find here is 1 and this.
 const NEWEST_MINOR: u32 = 19;
@@ -60,14 +64,17 @@ pub async fn get_supported_versions(
     Ok(response)
 }
 
-/// `GET /.well-known/matrix/client`
+/// `GET /.well-known/matrix/client`, with where calls are relayed (MSC4143) for clients that ask nowhere else.
 pub async fn discover_homeserver(
     State(team): State<Team>,
-    _: Incoming<discover_homeserver::Request>,
-) -> Result<discover_homeserver::Response, ApiError> {
+    State(calls): State<Calls>,
+) -> Json<Value> {
     let url = team.public_base_url();
-    let homeserver = HomeserverInfo::new(url.as_str().trim_end_matches('/').to_owned());
-    Ok(discover_homeserver::Response::new(homeserver))
+    let mut known = json!({ "m.homeserver": { "base_url": url.as_str().trim_end_matches('/') } });
+    if let Some(transport) = rtc::transport(&calls) {
+        known["org.matrix.msc4143.rtc_foci"] = json!([transport]);
+    }
+    Json(known)
 }
 
 /// `GET /.well-known/matrix/support`
