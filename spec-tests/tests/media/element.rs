@@ -29,13 +29,18 @@ async fn picture(initial_state: Value) -> Value {
     let room = alice.post("v3/createRoom", room).await.text_at("room_id");
     bob.post(&format!("v3/join/{room}"), json!({})).await.ok();
 
-    let mut story = Command::new("node");
-    story.arg(element.join("story.mjs")).args([server.url(), room]);
+    let story = page.path().join("story.mjs");
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/media/element/story.mjs"), &story)
+        .unwrap();
+    std::os::unix::fs::symlink(element.join("node_modules"), page.path().join("node_modules"))
+        .unwrap();
+    let mut node = Command::new("node");
+    node.arg(&story).args([server.url(), room]);
     for user in [&alice, &bob] {
-        story.args(who(user));
+        node.args(who(user));
     }
-    story.stdin(Stdio::null()).kill_on_drop(true);
-    let told = tokio::time::timeout(Duration::from_mins(3), story.output()).await;
+    node.stdin(Stdio::null()).kill_on_drop(true);
+    let told = tokio::time::timeout(Duration::from_mins(3), node.output()).await;
     let told = told.expect("it comes to an end").unwrap();
     let (text, errors) =
         (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
