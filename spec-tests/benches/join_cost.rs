@@ -21,7 +21,7 @@ async fn main() {
     let wanted: Vec<usize> = std::env::args().filter_map(|size| size.parse().ok()).collect();
     let sizes = if wanted.is_empty() { vec![100, 1_000, 10_000] } else { wanted };
     for size in sizes {
-        Box::pin(join(size)).await;
+        join(size).await;
     }
 }
 

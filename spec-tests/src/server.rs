@@ -30,7 +30,8 @@ use crate::{
 /// hashes are cheap. It is gone, with its data, when it is dropped.
 pub struct TestServer {
     running: Option<RunningServer>,
-    config: Config,
+    /// On the heap, or every test's future would be as large as a server's settings.
+    config: Box<Config>,
     reached: ReachedServer,
     _folder: TempDir,
 }
@@ -61,12 +62,12 @@ impl TestServer {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let mut config = Self::config(&folder);
         change(&mut config);
-        let running = Server::start(config.clone()).await.expect("the server starts");
+        let running = Box::pin(Server::start((*config).clone())).await.expect("the server starts");
         Self::running(running, config, folder)
     }
 
-    fn config(folder: &TempDir) -> Config {
-        let mut config = Config {
+    fn config(folder: &TempDir) -> Box<Config> {
+        let mut config = Box::new(Config {
             server_name: server_name!("kith.test").to_owned(),
             data_dir: folder.path().join("data"),
             password_hash: PasswordHash { memory: 8, iterations: 1, parallelism: 1 },
@@ -77,7 +78,7 @@ impl TestServer {
                 optional: false,
             }],
             ..Config::default()
-        };
+        });
         // Nobody is to look for the server names that tests make up.
         config.federation.policy = FederationPolicy::Closed;
         config.storage.engine = EngineKind::Memory;
@@ -87,7 +88,7 @@ impl TestServer {
         config
     }
 
-    fn running(running: RunningServer, config: Config, folder: TempDir) -> Self {
+    fn running(running: RunningServer, config: Box<Config>, folder: TempDir) -> Self {
         let reached = ReachedServer::at(running.addresses[0]);
         Self { running: Some(running), config, reached, _folder: folder }
     }
@@ -109,7 +110,7 @@ impl TestServer {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
             federate(&mut config, address, folder.path());
             change(&mut config);
-            match Server::start(config.clone()).await {
+            match Box::pin(Server::start((*config).clone())).await {
                 Err(StartError::Listen(ListenError::Bind { .. })) => {}
                 started => return Self::running(started.expect("it starts"), config, folder),
             }
@@ -139,7 +140,8 @@ impl TestServer {
     pub async fn restart(&mut self) {
         assert!(self.config.storage.engine != EngineKind::Memory, "use TestServer::durable()");
         self.stop().await;
-        let running = Server::start(self.config.clone()).await.expect("the server starts again");
+        let running = Box::pin(Server::start((*self.config).clone())).await;
+        let running = running.expect("the server starts again");
         self.reached.moved_to(running.addresses[0]);
         self.running = Some(running);
     }
