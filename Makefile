@@ -9,7 +9,6 @@ run: setup
 
 # Unit, conformance, crash and interop tests. Ends with the summary of the test runner.
 test: setup-tests
-	cargo test --workspace --locked --doc --quiet
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --workspace --locked --no-fail-fast; \
 	else \
