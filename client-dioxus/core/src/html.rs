@@ -18,6 +18,8 @@ pub use links::linkify;
 const MAX_NODES: usize = 5_000;
 /// Deeper is flattened by the sanitizer at 100; screens need less.
 const MAX_DEPTH: usize = 50;
+/// Elements in each other that are not even looked at: nobody writes such a text for a person.
+const MAX_NESTING: usize = 500;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum HtmlNode {
@@ -140,10 +142,30 @@ impl MatrixLink {
 
 /// The tree of an HTML text, whoever wrote it.
 pub fn parse(html: &str) -> Vec<HtmlNode> {
+    if nesting(html) > MAX_NESTING {
+        return vec![HtmlNode::Text("…".to_owned())];
+    }
     let html = Html::parse(html);
     html.sanitize();
     let mut reader = Reader { left: MAX_NODES };
     reader.nodes(html.children(), 0)
+}
+
+/// How deep elements may lie in each other at most, by a look at the text. What walks a tree, and what frees it,
+/// takes stack for each level.
+fn nesting(html: &str) -> usize {
+    let (mut open, mut deepest) = (0_usize, 0);
+    for (at, _) in html.match_indices('<') {
+        let tag = &html.as_bytes()[at + 1..];
+        let is_void = [&b"br"[..], b"hr", b"img"].iter().any(|name| tag.starts_with(name));
+        match tag.first() {
+            Some(b'/') => open = open.saturating_sub(1),
+            Some(first) if first.is_ascii_alphabetic() && !is_void => open += 1,
+            _ => {}
+        }
+        deepest = deepest.max(open);
+    }
+    deepest
 }
 
 /// The text alone, one line: for previews and for screen readers.
