@@ -59,8 +59,8 @@ async fn no_acknowledged_byte_is_lost_by_a_kill() {
     assert_eq!(last.status, 200, "{last}");
     assert!(get(kith.address, &alice, &media).await == file);
     kith.kill().await;
-    for check in [["media", "fsck", "--full"].as_slice(), &["media", "verify"]] {
-        let report = KithProcess::run(folder.path(), check).await;
-        assert!(report.contains("lost: 0") || check.len() == 2, "{report}");
-    }
+    let report = KithProcess::run(folder.path(), &["media", "fsck", "--full"]).await;
+    assert!(report.contains("lost: 0"), "{report}");
+    // It fails if a file is not what its digest says.
+    KithProcess::run(folder.path(), &["media", "verify"]).await;
 }

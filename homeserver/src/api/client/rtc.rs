@@ -4,7 +4,6 @@
 
 use axum::{
     Json, Router,
-    extract::DefaultBodyLimit,
     routing::{get, post},
 };
 use ruma::{OwnedRoomId, OwnedUserId};
@@ -18,9 +17,6 @@ use crate::{
     },
     calls::{Admission, Calls, OpenIdToken, Participant, SERVICE_PATH},
 };
-
-/// Bytes of a request for a token.
-const BODY: usize = 16 * 1024;
 
 pub(super) fn add_service(router: Router) -> Router {
     let transports = get(transports);
@@ -36,7 +32,6 @@ fn service() -> Router {
         .route(&format!("{SERVICE_PATH}/get_token"), post(get_token))
         .route(&format!("{SERVICE_PATH}/sfu/get"), post(legacy_token))
         .route(&format!("{SERVICE_PATH}/healthz"), get(async || ""))
-        .layer(DefaultBodyLimit::max(BODY))
 }
 
 /// The transport as clients want it named.
