@@ -1,14 +1,14 @@
 # `make run` starts a server, `make test` proves it. Nothing else needs to be installed first than
 # Rust and make.
 
-.PHONY: run test bench spec-report check setup setup-tests client client-quick desktop
+.PHONY: run test bench spec-report check setup setup-client setup-tests client client-quick desktop
 
 run: setup
 	cargo build --release --locked -p kith-homeserver
 	cargo run --release --locked --quiet -p kith-homeserver --bin kith -- serve
 
 # Unit, conformance, crash and interop tests. Ends with the summary of the test runner.
-test: setup-tests
+test: setup-tests client-quick
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --workspace --locked --no-fail-fast; \
 	else \
@@ -29,11 +29,11 @@ check:
 	cargo deny --log-level error check bans licenses sources
 
 # The web client for the world: target/release/web-client, which `make run` then serves at `/`.
-client: setup
+client: setup-client
 	@client-dioxus/build.sh release
 
 # The same for tests: larger, and sooner there.
-client-quick: setup
+client-quick: setup-client
 	@client-dioxus/build.sh quick
 
 # The client as a program with a window of its own: target/release/kith-desktop.
@@ -43,6 +43,9 @@ desktop: setup
 
 setup:
 	@deploy/setup.sh
+
+setup-client:
+	@deploy/setup.sh --client
 
 setup-tests:
 	@deploy/setup.sh --tests

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes a fresh Debian machine able to build Kith: installs what is missing and asks for nothing.
-# With --tests also what the tests with other people's clients need (Python, Node.js).
+# With --client also what the web client's bundle needs (npm, for LiveKit's client), with --tests what the tests with
+# other people's clients need (Python, Node.js, a browser).
 set -euo pipefail
 
 rust_wanted=1.95
@@ -20,12 +21,17 @@ need libgstreamer1.0-dev pkg-config --exists gstreamer-1.0
 need libgstreamer-plugins-base1.0-dev pkg-config --exists gstreamer-app-1.0
 need gstreamer1.0-plugins-base dpkg -s gstreamer1.0-plugins-base
 need gstreamer1.0-plugins-good dpkg -s gstreamer1.0-plugins-good
-if [ "${1:-}" = --tests ]; then
-    need python3-venv python3 -c 'import venv, ensurepip'
+if [ "${1:-}" = --tests ] || [ "${1:-}" = --client ]; then
     need nodejs command -v node
     need npm command -v npm
+fi
+if [ "${1:-}" = --tests ]; then
+    need python3-venv python3 -c 'import venv, ensurepip'
     need curl command -v curl
+    # The web client's tests, and the letters and signs that they show.
     need chromium command -v chromium
+    need fonts-noto-cjk test -d /usr/share/fonts/opentype/noto
+    need fonts-noto-color-emoji test -f /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
 fi
 
 if [ "${#packages[@]}" -gt 0 ]; then

@@ -62,3 +62,12 @@ install_element() {
 }
 
 install element "$here/../media/element/package-lock.json" install_element
+
+# Playwright, which drives Debian's Chromium in the tests of the web client.
+install_browser() {
+    cp "$client/package.json" "$client/package-lock.json" "$client/.npmrc" "$1/"
+    (cd "$1" && npm ci --ignore-scripts --loglevel=error)
+}
+
+client=$here/../../../client-dioxus/e2e
+install browser "$client/package-lock.json" install_browser

@@ -12,9 +12,21 @@ export function saw(what, more = {}) {
     console.log(JSON.stringify({ saw: what, ...more }));
 }
 
-export async function browser() {
+/** For calls: a microphone that beeps, a camera that shows a green clock, and nobody is asked. */
+const FAKE_DEVICES = [
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream=fps=15",
+    "--autoplay-policy=no-user-gesture-required",
+    "--allow-loopback-in-peer-connection",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
+];
+
+export async function browser({ devices = false } = {}) {
     const sandbox = process.getuid() === 0 ? ["--no-sandbox"] : [];
-    return chromium.launch({ executablePath: "/usr/bin/chromium", args: [...sandbox, "--disable-dev-shm-usage"] });
+    const args = [...sandbox, "--disable-dev-shm-usage", ...(devices ? FAKE_DEVICES : [])];
+    return chromium.launch({ executablePath: "/usr/bin/chromium", args });
 }
 
 /** Somebody with a browser of their own. */
@@ -89,9 +101,9 @@ export class Person {
         await this.message(shown).waitFor();
     }
 
-    /** The row of a message with this text. */
+    /** The row of a message that says this, and does not only answer to it. */
     message(text) {
-        return this.page.locator(".message", { hasText: text }).last();
+        return this.page.locator(".message", { has: this.page.locator(".body", { hasText: text }) }).last();
     }
 
     async sees(text) {
@@ -99,7 +111,7 @@ export class Person {
     }
 
     async seesNot(text) {
-        await this.page.locator(".message", { hasText: text }).first().waitFor({ state: "detached" });
+        await this.page.locator(".message .body", { hasText: text }).first().waitFor({ state: "detached" });
     }
 
     /** One of the buttons that a message has when one points at it. */

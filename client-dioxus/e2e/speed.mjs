@@ -90,7 +90,7 @@ saw("speed", {
     reload_to_room_list_ms: round(median(warm)),
     key_to_echo_median_ms: round(median(echoes)),
     key_to_echo_p95_ms: round(echoes[Math.floor(echoes.length * 0.95)]),
-    mounted_rows: await person.page.locator(".log > li").count(),
+    mounted_rows: await person.page.locator(".log > *").count(),
 });
 await chromium.close();
 saw("end");

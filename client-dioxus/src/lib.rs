@@ -7,6 +7,7 @@ pub mod adapter;
 pub mod app;
 pub mod html;
 pub mod i18n;
+pub mod live;
 pub mod pictures;
 pub mod platform;
 pub mod preferences;

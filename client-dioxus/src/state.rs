@@ -24,6 +24,8 @@ pub enum Open {
     FindPeople,
     /// Into this room.
     Invite(String),
+    /// Before the call of this room.
+    Call(String),
     Settings(Tab),
     Viewer(Box<Picture>),
     /// Before a room is left for good.

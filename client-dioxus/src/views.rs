@@ -1,5 +1,6 @@
 //! Pages and windows: they join the core's streams with the components of [`crate::ui`].
 
+mod call;
 mod composer;
 mod details;
 mod people;

@@ -32,6 +32,24 @@ pub async fn run_js(script: &Path, arguments: &[String]) -> Vec<String> {
     run(node).await
 }
 
+/// What a script saw that drives Chromium by Playwright; scripts beside it are its modules.
+pub async fn run_browser(script: &Path, arguments: &[String]) -> Vec<String> {
+    let folder: TempDir = tempfile::tempdir().expect("a temporary folder can be made");
+    let beside = script.parent().expect("a script is in a folder");
+    for entry in std::fs::read_dir(beside).expect("the scripts are there") {
+        let path = entry.expect("the folder can be read").path();
+        if path.extension().is_some_and(|extension| extension == "mjs") {
+            let name = path.file_name().expect("a file has a name");
+            std::fs::copy(&path, folder.path().join(name)).expect("the script can be copied");
+        }
+    }
+    symlink(installed("browser/node_modules"), folder.path().join("node_modules")).expect("a link");
+    let name = script.file_name().expect("a script has a name");
+    let mut node = Command::new("node");
+    node.arg(folder.path().join(name)).args(arguments);
+    run(node).await
+}
+
 /// What the script says it saw. It must end well.
 async fn run(mut command: Command) -> Vec<String> {
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;

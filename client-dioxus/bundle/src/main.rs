@@ -17,6 +17,8 @@ struct Arguments {
     wasm: PathBuf,
     /// Where index.html, boot.js and assets/ are.
     sources: PathBuf,
+    /// The folder `dist` of the npm package livekit-client, for calls.
+    livekit: PathBuf,
     /// The folder to write. What it held before is removed.
     out: PathBuf,
     /// Compress for a test on this machine, not for the world: larger files, in less time.
@@ -32,6 +34,7 @@ fn main() -> anyhow::Result<()> {
         std::fs::remove_dir_all(&new)?;
     }
     let mut folder = Folder::create(&new)?;
+    add_livekit(&arguments.livekit, &mut folder)?;
     bind(&arguments.wasm, &new.join("bound"), &mut folder)?;
     page::write(&arguments.sources, &mut folder)?;
     std::fs::remove_dir_all(new.join("bound"))?;
@@ -41,6 +44,22 @@ fn main() -> anyhow::Result<()> {
     }
     std::fs::rename(&new, &arguments.out)?;
     report(&sizes);
+    Ok(())
+}
+
+/// What `js/call.js` loads when the first call begins.
+fn add_livekit(dist: &Path, folder: &mut Folder) -> anyhow::Result<()> {
+    for (name, file) in [
+        ("livekit.js", "livekit-client.umd.js"),
+        ("livekit-e2ee.js", "livekit-client.e2ee.worker.js"),
+    ] {
+        let path = dist.join(file);
+        let script = std::fs::read_to_string(&path);
+        let script = script.with_context(|| format!("reading {}", path.display()))?;
+        // The map is not in the folder.
+        let script = script.split("\n//# sourceMappingURL=").next().unwrap_or_default();
+        folder.add(name, script.as_bytes().to_vec())?;
+    }
     Ok(())
 }
 
@@ -60,8 +79,15 @@ fn bind(wasm: &Path, bound: &Path, folder: &mut Folder) -> anyhow::Result<()> {
     let mut script = std::fs::read_to_string(bound.join("kith.js"))?;
     for snippet in folder::files_below(&bound.join("snippets"))? {
         let path = snippet.strip_prefix(bound)?.to_string_lossy().into_owned();
-        let name = folder.add("snippet.js", std::fs::read(&snippet)?)?;
-        script = script.replace(&format!("./{path}"), &format!("./{name}"));
+        let text = std::fs::read_to_string(&snippet)?;
+        // Our own script names other files of the folder.
+        let text = if path.ends_with("js/call.js") { folder.fill_in(&text)? } else { text };
+        let name = folder.add("snippet.js", text.into_bytes())?;
+        // Only where it is loaded from: the module asks for its imports by the name that was bound.
+        for quote in ['\'', '"'] {
+            let from = |file: &str| format!("from {quote}./{file}{quote}");
+            script = script.replace(&from(&path), &from(&name));
+        }
     }
     folder.add("kith.js", script.into_bytes())?;
     Ok(())

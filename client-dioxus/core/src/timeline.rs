@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use async_stream::stream;
 use futures_util::StreamExt;
-use matrix_sdk::{Room, ruma::EventId};
+use matrix_sdk::{
+    Room,
+    ruma::{EventId, events::TimelineEventType},
+};
 use matrix_sdk_ui::timeline::{
     RoomExt, Timeline as SdkTimeline, TimelineEventItemId, TimelineReadReceiptTracking,
+    default_event_filter,
 };
 
 use crate::{
@@ -57,6 +61,11 @@ impl Account {
         let builder = room.timeline_builder();
         let builder =
             builder.track_read_marker_and_receipts(TimelineReadReceiptTracking::AllEvents);
+        let builder = builder.event_filter(|event, rules| {
+            // Who is in a call is shown as the call, not as what happened in the room.
+            let call = event.event_type() == TimelineEventType::CallMember;
+            !call && default_event_filter(event, rules)
+        });
         let timeline = Arc::new(within(LONG, builder.build()).await?);
         Ok(Timeline { account: self.clone(), timeline })
     }

@@ -68,7 +68,7 @@ pub fn MessageView(
     let Message { sender, time, .. } = &message;
     let (sender, time) = (sender.clone(), *time);
     rsx! {
-        li { id: "{element_id}", class: "{classes}", "data-own": message.own, "data-state": state_name(&message.send_state),
+        article { id: "{element_id}", class: "{classes}", "data-own": message.own, "data-state": state_name(&message.send_state),
             if first {
                 Avatar { id: sender.id.clone(), name: sender.name.clone(), media: sender.avatar.clone(), size: 36 }
             } else {

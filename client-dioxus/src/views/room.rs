@@ -5,6 +5,7 @@ use dioxus::prelude::*;
 use kith_client_core::room::{Membership, RoomDetails};
 use kith_client_core::timeline::{ItemId, Message, Timeline};
 
+use super::call::{CallButton, CallPlace};
 use super::composer::{Composer, Pending, take_files};
 use super::details::Details;
 use super::shell::DetailsShown;
@@ -97,6 +98,7 @@ fn OpenRoom(id: String) -> Element {
             RoomHead { id: id.clone(), details }
             match timeline() {
                 Some(timeline) => rsx! {
+                    CallPlace { room_id: id.clone() }
                     TimelineView { timeline: timeline.clone(), details }
                     if left {
                         p { class: "empty small", {t!("you-left")} }
@@ -157,6 +159,9 @@ fn RoomHead(id: String, details: Signal<Option<RoomDetails>>) -> Element {
                     }
                 }
                 p { class: "topic cut", {about.unwrap_or_default()} }
+            }
+            if known.as_ref().is_some_and(|it| it.membership == Membership::Joined) {
+                CallButton { room_id: id.clone() }
             }
             IconButton { icon: Icon::Info, label: t!("room-details"), expanded: shown(), onclick: move |_| shown.toggle() }
         }

@@ -3,6 +3,7 @@
 use dioxus::prelude::*;
 use kith_client_core::Connection;
 
+use super::call::{CallElsewhere, CurrentCall, Lobby};
 use super::people::{FindPeople, InvitePeople};
 use super::rooms::{CreateRoom, JoinRoom, LeaveRoom};
 use super::settings::Settings;
@@ -26,6 +27,7 @@ pub fn Shell() -> Element {
     let connection = use_latest(Connection::Connecting, move || account.connection());
     let details = use_context_provider(|| DetailsShown(Signal::new(false)));
     use_context_provider(|| Verifying(Signal::new(None)));
+    use_context_provider(|| CurrentCall(Signal::new(None)));
     let in_room = matches!(use_route::<Route>(), Route::RoomPage { .. });
     let with_details = in_room && (details.0)();
     use_effect(move || {
@@ -38,20 +40,23 @@ pub fn Shell() -> Element {
         div {
             class: if with_details { "shell with-details" } else { "shell" },
             "data-page": if in_room { "room" } else { "list" },
-            if connection() == Connection::Offline {
-                div { class: "banner", role: "status",
-                    {Icon::Warning.draw()}
-                    span { {t!("offline")} }
-                    Button {
-                        style: Style::Plain,
-                        slim: true,
-                        onclick: move |_| {
-                            let account = session.account();
-                            spawn(async move { account.reconnect().await });
-                        },
-                        {t!("retry")}
+            div { class: "banners",
+                if connection() == Connection::Offline {
+                    div { class: "banner", role: "status",
+                        {Icon::Warning.draw()}
+                        span { {t!("offline")} }
+                        Button {
+                            style: Style::Plain,
+                            slim: true,
+                            onclick: move |_| {
+                                let account = session.account();
+                                spawn(async move { account.reconnect().await });
+                            },
+                            {t!("retry")}
+                        }
                     }
                 }
+                CallElsewhere {}
             }
             Sidebar {}
             Outlet::<Route> {}
@@ -63,6 +68,7 @@ pub fn Shell() -> Element {
             Some(Open::JoinRoom) => rsx! { JoinRoom {} },
             Some(Open::FindPeople) => rsx! { FindPeople {} },
             Some(Open::Invite(room_id)) => rsx! { InvitePeople { room_id } },
+            Some(Open::Call(room_id)) => rsx! { Lobby { room_id } },
             Some(Open::Settings(tab)) => rsx! { Settings { tab } },
             Some(Open::Viewer(picture)) => rsx! { Viewer { picture: *picture } },
             Some(Open::Leave { room_id, name }) => rsx! { LeaveRoom { room_id, name } },

@@ -128,9 +128,9 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
     rsx! {
         div { class: "timeline-wrap", onmouseenter: move |_| looked += 1, onfocusin: move |_| looked += 1,
             div { id: SCROLLER, class: "timeline", tabindex: "0", aria_label: t!("messages"), role: "region", onscroll: scrolled,
-                ol { class: if complete() { "log" } else { "log full" }, role: "log", aria_live: "polite", aria_label: t!("messages"),
+                div { class: if complete() { "log" } else { "log full" }, role: "log", aria_live: "polite", aria_label: t!("messages"),
                     if loading() {
-                        li { class: "loading-older", role: "status", aria_label: t!("loading"), Spinner {} }
+                        div { class: "loading-older", role: "status", aria_label: t!("loading"), Spinner {} }
                     }
                     for index in shown {
                         Row { key: "{key_of(rows, index)}", rows, index, timeline: timeline.clone(), details }
@@ -175,16 +175,16 @@ fn Row(
     let Some(row) = rows.get(index) else { return rsx! {} };
     match row.cloned().item {
         Item::DateDivider(time) => rsx! {
-            li { class: "day", role: "separator", span { {i18n::day(time)} } }
+            div { class: "day", role: "separator", span { {i18n::day(time)} } }
         },
         Item::ReadMarker => rsx! {
-            li { class: "new-line", role: "separator", span { {t!("new-messages")} } }
+            div { class: "new-line", role: "separator", span { {t!("new-messages")} } }
         },
         Item::Start => rsx! {
             Start { details }
         },
         Item::Change(change) => rsx! {
-            li { class: "event",
+            div { class: "event",
                 Avatar { id: change.sender.id.clone(), name: change.sender.name.clone(), media: change.sender.avatar.clone(), size: 16 }
                 span { title: i18n::long_time(change.time), {words::change(&change)} }
             }
@@ -297,7 +297,7 @@ fn Start(details: Signal<Option<RoomDetails>>) -> Element {
     let name = words::room_name(&details.row.name);
     let encrypted = details.row.encrypted == Some(true);
     rsx! {
-        li { class: "room-start",
+        div { class: "room-start",
             Avatar {
                 id: details.row.with.clone().unwrap_or_else(|| details.row.id.clone()),
                 name: name.clone(),

@@ -306,6 +306,40 @@ no-encryption = Without encryption
 saved = { $name } is saved
 not-saved = { $name } could not be saved
 
+# Calls
+call = Call
+call-start = Call
+call-enter = Join the call
+call-entering = Entering the call…
+call-reconnecting = The connection was lost, and is being found again…
+call-of-one = { $name } is in a call
+call-of-many = { $count } people are in a call
+call-goes-on = Your call goes on.
+call-back = Back to the call
+call-leave = Leave the call
+call-preview = What your camera sees
+call-permit = Your browser asks whether Kith may use microphone and camera.
+call-camera-off = Your camera is off
+call-microphone = Microphone
+call-microphone-choose = Which microphone
+call-camera = Camera
+call-camera-choose = Which camera
+call-device-usual = The usual one
+call-no-microphone = No microphone may be used here: you can listen and watch.
+call-mute = Mute the microphone
+call-unmute = Switch the microphone on
+call-camera-stop = Switch the camera off
+call-camera-start = Switch the camera on
+call-screen-start = Share your screen
+call-screen-stop = Stop sharing your screen
+call-screen-of = The screen of { $name }
+call-your-screen = Your screen
+call-you = You
+call-muted = Muted
+call-no-relay = This server has no calls.
+call-not-reached = The call cannot be reached from here.
+call-device-failed = That device does not open.
+
 # Verification
 verify-device = Verify a device
 verify-waiting = Waiting for { $name }…

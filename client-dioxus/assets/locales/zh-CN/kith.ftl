@@ -300,6 +300,40 @@ no-encryption = 无加密
 saved = { $name } 已保存
 not-saved = 无法保存 { $name }
 
+# 通话
+call = 通话
+call-start = 通话
+call-enter = 加入通话
+call-entering = 正在进入通话…
+call-reconnecting = 连接已断开，正在重新连接…
+call-of-one = { $name } 正在通话
+call-of-many = { $count } 人正在通话
+call-goes-on = 您的通话仍在进行。
+call-back = 返回通话
+call-leave = 离开通话
+call-preview = 摄像头画面
+call-permit = 浏览器会询问 Kith 是否可以使用麦克风和摄像头。
+call-camera-off = 您的摄像头已关闭
+call-microphone = 麦克风
+call-microphone-choose = 选择麦克风
+call-camera = 摄像头
+call-camera-choose = 选择摄像头
+call-device-usual = 默认设备
+call-no-microphone = 这里无法使用麦克风：您仍可以收听和观看。
+call-mute = 静音
+call-unmute = 打开麦克风
+call-camera-stop = 关闭摄像头
+call-camera-start = 打开摄像头
+call-screen-start = 共享屏幕
+call-screen-stop = 停止共享屏幕
+call-screen-of = { $name } 的屏幕
+call-your-screen = 您的屏幕
+call-you = 您
+call-muted = 已静音
+call-no-relay = 此服务器不提供通话。
+call-not-reached = 从这里无法连接通话。
+call-device-failed = 无法打开该设备。
+
 # 验证
 verify-device = 验证设备
 verify-waiting = 正在等待 { $name }…

@@ -2,11 +2,14 @@
 
 use matrix_sdk::ruma::{
     UInt,
-    events::room::{
-        MediaSource, ThumbnailInfo,
-        message::{
-            AudioMessageEventContent, FileMessageEventContent, FormattedBody,
-            ImageMessageEventContent, MessageFormat, MessageType, VideoMessageEventContent,
+    events::{
+        StateEventType,
+        room::{
+            MediaSource, ThumbnailInfo,
+            message::{
+                AudioMessageEventContent, FileMessageEventContent, FormattedBody,
+                ImageMessageEventContent, MessageFormat, MessageType, VideoMessageEventContent,
+            },
         },
     },
 };
@@ -190,6 +193,11 @@ pub(crate) fn preview_of(content: &TimelineItemContent) -> PreviewKind {
     let content = match content {
         TimelineItemContent::MsgLike(content) => content_of(content, false),
         TimelineItemContent::CallInvite | TimelineItemContent::RtcNotification { .. } => {
+            return PreviewKind::Call;
+        }
+        TimelineItemContent::OtherState(state)
+            if state.content().event_type() == StateEventType::CallMember =>
+        {
             return PreviewKind::Call;
         }
         TimelineItemContent::MembershipChange(_)

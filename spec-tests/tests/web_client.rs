@@ -1,0 +1,81 @@
+//! Kith's own client, in Debian's Chromium, as two people use it. The folder is made by `client-dioxus/build.sh
+//! quick`, which `make test` runs; the scripts are in `client-dioxus/e2e`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use kith_spec_tests::{
+    Synapse, TestServer, free_port,
+    script::{assert_story, run_browser},
+};
+
+/// What two people do with it on one evening.
+const EVENING: [&str; 14] = [
+    "registered",
+    "friends",
+    "encrypted chat",
+    "verified by emoji",
+    "reaction",
+    "reply",
+    "edit",
+    "redaction",
+    "typing",
+    "picture and file",
+    "read again after a reload",
+    "language and theme",
+    "recovered on a new device",
+    "end",
+];
+
+/// A server with the client at `/`, which relays calls. What it tells of itself is where the browser finds it.
+async fn serving() -> TestServer {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    TestServer::with(|config| {
+        config.listeners[0].address = address;
+        config.public_base_url = Some(format!("http://{address}").parse().unwrap());
+        config.web_client.directory = Some(folder());
+        config.calls.listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    })
+    .await
+}
+
+/// Where `build.sh quick` put it: beside the programs of this build.
+fn folder() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.ancestors().nth(2).unwrap().join("web-client");
+    let made = folder.join("index.html").is_file();
+    assert!(made, "{} is missing: run client-dioxus/build.sh quick", folder.display());
+    folder
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../client-dioxus/e2e").join(name)
+}
+
+#[tokio::test]
+async fn two_people_find_each_other_verify_and_chat_in_the_web_client() {
+    let server = serving().await;
+    let seen = run_browser(&script("chat.mjs"), &[server.url()]).await;
+    assert_story(&seen, &EVENING);
+}
+
+#[tokio::test]
+async fn two_people_see_and_hear_each_other_encrypted_in_the_web_client() {
+    let server = serving().await;
+    let seen = run_browser(&script("call.mjs"), &[server.url()]).await;
+    assert_story(&seen, &["friends", "in a call", "picture and sound", "muted", "left", "end"]);
+}
+
+/// The page is ours, the accounts are elsewhere.
+#[tokio::test]
+async fn people_of_another_homeserver_chat_in_the_web_client() {
+    let (server, synapse) = tokio::join!(serving(), Box::pin(Synapse::start()));
+    let (alice, bob) = (synapse.register("alice").await, synapse.register("bob").await);
+    let arguments = [server.url(), synapse.url(), alice.password, bob.password];
+    let seen = run_browser(&script("synapse.mjs"), &arguments).await;
+    assert_story(&seen, &["signed in", "encrypted chat", "end"]);
+}
