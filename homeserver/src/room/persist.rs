@@ -48,11 +48,20 @@ use super::{
 };
 
 /// What the next event of a room builds on; it may be ahead of what is durable.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct WriterState {
     head: RoomHead,
     /// The same forward extremities as in `head`, with what the next event says of them.
     extremities: Vec<Extremity>,
+    /// What was last resolved: as long as only messages come, the states after the extremities stay the same.
+    resolved: Option<Resolved>,
+}
+
+#[derive(Clone)]
+struct Resolved {
+    /// In order, each once.
+    states: Vec<SnapshotId>,
+    to: SnapshotId,
 }
 
 #[derive(Clone)]
@@ -165,7 +174,7 @@ impl Rooms {
                 for index in &head.forward_extremities {
                     extremities.push(Extremity::of(&*self.event(room, *index).await?));
                 }
-                WriterState { head, extremities }
+                WriterState { head, extremities, resolved: None }
             }
         };
         Ok(RoomWriter::new(self, room, lock, state))
@@ -174,7 +183,7 @@ impl Rooms {
     /// The writer of a room that nobody else knows yet: its first commit makes it.
     pub(super) async fn new_room_writer(&self, room: &Arc<Room>) -> RoomWriter {
         let lock = Arc::clone(&room.writer).lock_owned().await;
-        let state = WriterState { head: RoomHead::default(), extremities: Vec::new() };
+        let state = WriterState::default();
         let mut writer = RoomWriter::new(self, room, lock, state);
         let row = RoomRow { room_id: room.room_id.clone(), version: room.version.clone() };
         writer.batch.expect(&tables::ROOMS, &room.number, None);
@@ -303,6 +312,10 @@ impl RoomWriter {
         };
         let mut event = Event::from_pdu(event_id, self.room.room_id.clone(), pdu, standing)
             .map_err(|error| DraftError::NotCanonical(error.to_string()))?;
+        if self.state.extremities.len() > MAX_PREV_EVENTS {
+            // The other servers know only of those that it names.
+            event.standing.state_before = self.state_after_first(MAX_PREV_EVENTS).await?;
+        }
         event.sent_by = draft.sent_by;
         authorise(&self.room.rules.authorization, &event, auth).map_err(SendError::Unauthorized)?;
         Ok(self.settle(event).await?)
@@ -314,10 +327,9 @@ impl RoomWriter {
         let before = self.state.head.snapshot;
         self.extend_graph(&event).await?;
         let own_after = self.state_after(&event).await?;
-        let after = if self.state.extremities.len() == 1 || event.standing.state_before == before {
-            own_after
-        } else {
-            self.resolve_extremities(&event, own_after).await?
+        let after = match self.state.extremities.len() {
+            1 => own_after,
+            _ => self.resolve_extremities(&event, own_after).await?,
         };
         if event.standing.state_before != before || own_after != after {
             let event = Arc::get_mut(&mut event).expect("nobody else has it yet");

@@ -121,7 +121,8 @@ async fn write(
         }
     };
     let answer = admin.put(&path, body).await;
-    assert!([200, 400, 403].contains(&answer.status), "{answer}");
+    // An invite needs the invited server, which may be cut off.
+    assert!([200, 400, 403, 502].contains(&answer.status), "{answer}");
 }
 
 /// Everybody says something until everybody has heard everybody: then the state is one, and every
@@ -136,11 +137,20 @@ async fn agree(members: &[Member], room: &str, sent: &[String]) {
         let mut states = Vec::new();
         for member in members {
             for id in &ids {
-                if member.admin.get(&path!("v3/rooms/{}/event/{}", room, id)).await.status != 200 {
+                let path = path!("v3/rooms/{}/event/{}", room, id);
+                if member.admin.get(&path).await.status != 200 {
+                    eprintln!("{} has not heard of {id}", member.admin.user_id);
                     return None;
                 }
             }
             states.push(member.admin.state_ids(room).await);
+        }
+        for (member, state) in members.iter().zip(&states) {
+            let apart = state.iter().filter(|(key, id)| states[0].get(key) != Some(id));
+            for (key, id) in apart {
+                let first = states[0].get(key);
+                eprintln!("{}: {key:?} is {id}, for the first {first:?}", member.admin.user_id);
+            }
         }
         (states[0] == states[1] && states[1] == states[2]).then(|| states.swap_remove(0))
     })

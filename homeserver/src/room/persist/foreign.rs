@@ -10,7 +10,7 @@ use std::{
 
 use kith_store::{
     Json, Scan,
-    tables::{self, Awaits, MemberRow, SnapshotId, Verdict},
+    tables::{self, Awaits, EventIndex, MemberRow, SnapshotId, Verdict},
 };
 use ruma::{
     EventId, OwnedEventId, OwnedUserId,
@@ -18,7 +18,7 @@ use ruma::{
     state_res::auth_types_for_event,
 };
 
-use super::{RoomWriter, Spot};
+use super::{Resolved, RoomWriter, Spot};
 use crate::room::{
     RoomError,
     authorise::{StateEvents, authorise_auth_events, authorise_in},
@@ -444,14 +444,41 @@ impl RoomWriter {
         newest: &Arc<Event>,
         own_after: SnapshotId,
     ) -> Result<SnapshotId, RoomError> {
-        let mut states = vec![own_after];
-        for extremity in &self.state.extremities {
-            if extremity.index != newest.index() {
-                let event = self.rooms.event(&self.room, extremity.index).await?;
-                states.push(self.rooms.state_after(&self.room, &event).await?);
-            }
+        let others = self.state.extremities.iter().map(|extremity| extremity.index);
+        let others: Vec<_> = others.filter(|index| *index != newest.index()).collect();
+        let mut states = self.states_after(others).await?;
+        states.push(own_after);
+        states.sort_unstable();
+        states.dedup();
+        if let Some(known) = self.state.resolved.as_ref().filter(|known| known.states == states) {
+            return Ok(known.to);
         }
-        self.resolve(&states, Some(newest)).await
+        let to = self.resolve(&states, Some(newest)).await?;
+        self.state.resolved = Some(Resolved { states, to });
+        Ok(to)
+    }
+
+    /// The state after so many of the forward extremities.
+    pub(super) async fn state_after_first(
+        &mut self,
+        extremities: usize,
+    ) -> Result<SnapshotId, RoomError> {
+        let first = self.state.extremities.iter().take(extremities);
+        let first: Vec<EventIndex> = first.map(|extremity| extremity.index).collect();
+        let states = self.states_after(first).await?;
+        self.resolve(&states, None).await
+    }
+
+    async fn states_after(
+        &self,
+        events: impl IntoIterator<Item = EventIndex>,
+    ) -> Result<Vec<SnapshotId>, RoomError> {
+        let mut states = Vec::new();
+        for index in events {
+            let event = self.event(index).await?;
+            states.push(self.rooms.state_after(&self.room, &event).await?);
+        }
+        Ok(states)
     }
 
     /// `newest` is an event that is not stored yet.

@@ -27,7 +27,7 @@ impl Rooms {
         new: &Arc<Room>,
     ) -> Result<RoomWriter, RoomError> {
         let lock = Arc::clone(&new.writer).lock_owned().await;
-        let state = WriterState { head: Default::default(), extremities: Vec::new() };
+        let state = WriterState::default();
         let mut writer = RoomWriter::new(self, new, lock, state);
         let row = tables::RoomRow { room_id: new.room_id.clone(), version: new.version.clone() };
         let batch = &mut writer.batch;
