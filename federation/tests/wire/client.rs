@@ -13,6 +13,9 @@ use kith_federation::{
     client::{Client, Options, RequestError},
     guard::AddressGuard,
 };
+use tokio::net::TcpListener;
+
+use crate::support::Dns;
 
 const LIMIT: usize = 1000;
 
@@ -25,7 +28,7 @@ async fn server() -> SocketAddr {
         .route("/long/chunked", get(endless))
         .route("/slow", get(async || Body::from_stream(stream::pending::<Result<Bytes, String>>())))
         .route("/to/{host}/{*path}", get(redirect));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
@@ -98,6 +101,44 @@ async fn a_name_that_resolves_to_a_denied_address_is_denied() {
     closed.guard.allowed.clear();
     let error = fetch(closed, &url).await;
     assert!(matches!(error, Err(RequestError::Denied(_))), "{error:?}");
+}
+
+/// DNS rebinding: the name's owner says one thing when we look and another when we connect.
+#[tokio::test]
+async fn a_name_that_moves_to_a_denied_address_does_not_lead_there() {
+    let (outside, inside) = (TcpListener::bind("127.0.0.1:0"), TcpListener::bind("127.0.0.2:0"));
+    let (outside, inside) = (outside.await.expect("free"), inside.await.expect("free"));
+    let serve = |listener: TcpListener, says: &'static str| {
+        let router = Router::new().route("/", get(async move || says));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    };
+    let ports = [&outside, &inside].map(|at| at.local_addr().expect("bound").port());
+    serve(outside, "outside");
+    serve(inside, "inside");
+    let (there, secret) = ([127, 0, 0, 1], [127, 0, 0, 2]);
+    let dns = Dns::start(&[("a.test", there)], &[]).await;
+    let options = || Options { name_servers: Some(vec![dns.address]), ..options() };
+    let urls = ports.map(|port| format!("http://a.test:{port}/"));
+    assert_eq!(fetch(options(), &urls[0]).await.expect("permitted"), "outside");
+
+    // Of several addresses only those are tried that are permitted, though nobody listens there.
+    dns.moves("a.test", &[secret, there]);
+    assert_eq!(fetch(options(), &urls[0]).await.expect("permitted"), "outside");
+    let error = fetch(options(), &urls[1]).await.expect_err("nobody is there");
+    assert!(matches!(error, RequestError::Connection(_)), "{error:?}");
+
+    dns.moves("a.test", &[secret]);
+    let error = fetch(options(), &urls[1]).await;
+    assert!(matches!(error, Err(RequestError::Denied(_))), "{error:?}");
+
+    // One client that has seen the name at both connects where it has looked.
+    let client = Client::new(options()).expect("a client");
+    for (at, url) in [(there, &urls[0]), (secret, &urls[1])] {
+        dns.moves("a.test", &[at]);
+        let request = http::Request::get(url.as_str()).body(Bytes::new()).expect("a request");
+        let answer = client.send(request, LIMIT).await.map(http::Response::into_body);
+        assert_ne!(answer.as_deref().ok(), Some(b"inside".as_slice()));
+    }
 }
 
 #[tokio::test]

@@ -145,7 +145,16 @@ pub(crate) fn json(status: u16, body: &serde_json::Value) -> Answer {
 /// A name server.
 pub(crate) struct Dns {
     pub(crate) address: SocketAddr,
+    hosts: Arc<Mutex<HashMap<Name, Vec<RData>>>>,
     asked: Arc<Mutex<Vec<String>>>,
+}
+
+fn dns_name(text: &str) -> Name {
+    Name::from_ascii(format!("{text}.")).expect("a name")
+}
+
+fn a_records(addresses: &[[u8; 4]]) -> Vec<RData> {
+    addresses.iter().map(|at| RData::A(Ipv4Addr::from(*at).into())).collect()
 }
 
 impl Dns {
@@ -154,19 +163,16 @@ impl Dns {
     pub(crate) async fn start(hosts: &[(&str, [u8; 4])], services: &[(&str, &str, u16)]) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = socket.local_addr().expect("bound");
-        let name = |text: &str| Name::from_ascii(format!("{text}.")).expect("a name");
-        let hosts: HashMap<Name, RData> = hosts
-            .iter()
-            .map(|(host, at)| (name(host), RData::A(Ipv4Addr::from(*at).into())))
-            .collect();
+        let hosts = hosts.iter().map(|(host, at)| (dns_name(host), a_records(&[*at])));
+        let hosts = Arc::new(Mutex::new(hosts.collect::<HashMap<_, _>>()));
         let mut records: HashMap<Name, Vec<RData>> = HashMap::new();
         for (service, target, port) in services {
-            let target = if target.is_empty() { Name::root() } else { name(target) };
+            let target = if target.is_empty() { Name::root() } else { dns_name(target) };
             let record = RData::SRV(SRV::new(0, 0, *port, target));
-            records.entry(name(service)).or_default().push(record);
+            records.entry(dns_name(service)).or_default().push(record);
         }
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let log = Arc::clone(&asked);
+        let (log, known) = (Arc::clone(&asked), Arc::clone(&hosts));
         tokio::spawn(async move {
             let mut packet = [0; 4096];
             loop {
@@ -174,16 +180,17 @@ impl Dns {
                 let query = Message::from_vec(&packet[..length]).expect("a DNS message");
                 let question = query.query().expect("one question").clone();
                 log.lock().push(format!("{} {}", question.query_type(), question.name()));
+                let host = known.lock().get(question.name()).cloned();
+                let exists = host.is_some();
                 let found = match question.query_type() {
-                    RecordType::A => hosts.get(question.name()).cloned().into_iter().collect(),
+                    RecordType::A => host.unwrap_or_default(),
                     RecordType::SRV => records.get(question.name()).cloned().unwrap_or_default(),
                     _ => Vec::new(),
                 };
                 let mut answer = Message::new();
                 answer.set_id(query.id()).set_message_type(MessageType::Response);
                 answer.set_recursion_available(true);
-                let exists = hosts.contains_key(question.name()) || !found.is_empty();
-                answer.set_response_code(match exists {
+                answer.set_response_code(match exists || !found.is_empty() {
                     true => ResponseCode::NoError,
                     false => ResponseCode::NXDomain,
                 });
@@ -194,7 +201,12 @@ impl Dns {
                 socket.send_to(&answer.to_vec().expect("valid"), from).await.expect("sent");
             }
         });
-        Self { address, asked }
+        Self { address, hosts, asked }
+    }
+
+    /// From now on the host is there.
+    pub(crate) fn moves(&self, host: &str, to: &[[u8; 4]]) {
+        self.hosts.lock().insert(dns_name(host), a_records(to));
     }
 
     /// Such as `SRV _matrix._tcp.a.test.`
