@@ -21,6 +21,8 @@ use crate::{
 /// How long a client may take to send a request's headers, or to say anything on a connection
 /// that it keeps.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// What is read of a body at once, in bytes: it stays in the cache of the processor until it is where it belongs.
+const HTTP1_BUFFER: usize = 128 << 10;
 /// How often renewed certificates are looked for.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(60);
 
@@ -117,7 +119,11 @@ fn server<A>(
 ) -> axum_server::Server<SocketAddr, A> {
     let mut server = axum_server::Server::from_listener(listener).handle(handle.clone());
     let builder = server.http_builder();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(HTTP1_BUFFER);
     builder.http2().timer(TokioTimer::new());
     server.acceptor(acceptor)
 }

@@ -8,7 +8,7 @@ use std::mem;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use kith_store::{
-    Batch,
+    Batch, Submitted,
     tables::{MANIFEST, MEDIA_BLOCKED, MediaRow, MediaState},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -18,7 +18,7 @@ use crate::{
     agenda::{self, Duty},
     buffers::Buffer,
     chunker::Cut,
-    chunks::Held,
+    chunks::Placed,
     hash::{Hashing, hex},
     id::ChunkId,
     live::Turn,
@@ -64,10 +64,10 @@ pub(crate) struct End {
     pub(crate) at_length: bool,
 }
 
-/// A chunk that is durable.
+/// A chunk whose object is durable.
 struct Put {
     extent: Extent,
-    held: Held,
+    placed: Placed,
     replaces: Option<ChunkId>,
 }
 
@@ -282,15 +282,15 @@ impl Appender {
         let inner = self.store.0.clone();
         let put = AbortOnDropHandle::new(tokio::spawn(async move {
             let length = u32::try_from(content.len()).expect("chunks are of some MiB");
-            let held = {
+            let placed = {
                 let _place = inner.puts.acquire().await;
-                inner.chunks.put(content).await?
+                inner.chunks.place(content).await?
             };
             if let Some(hashed) = hashed {
                 let _ = hashed.await;
             }
-            let extent = Extent { offset: extent_at, chunk: held.id, length };
-            Ok(Put { extent, held, replaces })
+            let extent = Extent { offset: extent_at, chunk: placed.held.id, length };
+            Ok(Put { extent, placed, replaces })
         }));
         self.puts.push_back(Box::pin(async move { put.await.map_err(|_| Error::Closed)? }));
     }
@@ -306,6 +306,7 @@ impl Appender {
             MediaState::Complete | MediaState::Trashed { .. } => false,
         };
         row.state = MediaState::Uploading { expires, reserved };
+        self.store.0.chunks.record(&mut batch, &put.placed).await?;
         let delta = self.add_extent(&mut batch, &mut row, &put);
         let mxc = self.turn.mxc();
         record::put(&mut batch, mxc, &row);
@@ -317,11 +318,7 @@ impl Appender {
         let owner = inner.owner(mxc, &row);
         let submitted = inner.counters.submit(batch, owner, delta, &inner.policy).await?;
         self.row = row;
-        self.commits.push_back(Box::pin(async move {
-            submitted.answered().await?;
-            drop(put.held);
-            Ok(())
-        }));
+        self.commits.push_back(Box::pin(committed(submitted, put.placed)));
         Ok(())
     }
 
@@ -392,12 +389,13 @@ impl Appender {
     }
 
     async fn put_whole(&mut self, mut row: MediaRow, last: Option<Put>) -> Result<(), Error> {
-        let (mxc, inner) = (self.turn.mxc(), &self.store.0);
         let mut batch = Batch::new();
-        let mut delta = match &last {
-            Some(put) => self.add_extent(&mut batch, &mut row, put),
-            None => Delta::default(),
-        };
+        let mut delta = Delta::default();
+        if let Some(put) = &last {
+            self.store.0.chunks.record(&mut batch, &put.placed).await?;
+            delta = self.add_extent(&mut batch, &mut row, put);
+        }
+        let (mxc, inner) = (self.turn.mxc(), &self.store.0);
         delta.files = 1;
         delta.pending = match row.state {
             MediaState::Reserved { .. } | MediaState::Uploading { reserved: true, .. } => -1,
@@ -417,10 +415,23 @@ impl Appender {
         agenda::note(&mut batch, Duty::Journal, row.accessed, mxc);
         let owner = inner.owner(mxc, &row);
         let submitted = inner.counters.submit(batch, owner, delta, &inner.policy).await?;
-        submitted.answered().await?;
-        drop(last);
+        committed(submitted, last.map(|put| put.placed)).await?;
         self.row = row;
         self.turn.tell();
         Ok(())
     }
+}
+
+/// Answers when the batch is durable. Until then whoever has the same content waits, also when nobody waits
+/// for this any more.
+fn committed(
+    submitted: Submitted,
+    placed: impl Send + 'static,
+) -> impl Future<Output = Result<(), Error>> {
+    let answered = tokio::spawn(async move {
+        let answered = submitted.answered().await;
+        drop(placed);
+        answered
+    });
+    async move { Ok(answered.await.map_err(|_| Error::Closed)?.map(drop)?) }
 }

@@ -149,6 +149,22 @@ impl Datastore {
         Ok(())
     }
 
+    /// As [`Datastore::write`], for `len` bytes that are made while they are written. Only a folder takes them
+    /// so: for others they are made first.
+    pub(crate) async fn write_made(
+        &self,
+        path: &str,
+        len: usize,
+        make: impl FnOnce(&mut Pieces<'_>) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), Error> {
+        if let Some(folder) = self.folder.clone() {
+            let path = self.path(path);
+            return waiting(move || folder.write_made(&path, make)).await;
+        }
+        let content = made(len, make).await?;
+        self.write(path, content).await
+    }
+
     /// The object's bytes, all or some; `None` if it is not there or not as long.
     pub(crate) async fn read(
         &self,
@@ -205,6 +221,25 @@ impl Datastore {
     fn path(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)
     }
+}
+
+/// Where the pieces of a content go.
+pub(crate) type Pieces<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
+
+/// Content that is made piece by piece, in one.
+pub(crate) async fn made(
+    len: usize,
+    make: impl FnOnce(&mut Pieces<'_>) -> io::Result<()> + Send + 'static,
+) -> Result<Bytes, Error> {
+    let content = waiting(move || {
+        let mut content = Vec::with_capacity(len);
+        make(&mut |piece| {
+            content.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(content)
+    });
+    Ok(content.await?.into())
 }
 
 /// Does what waits for the disk.

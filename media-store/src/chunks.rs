@@ -12,11 +12,11 @@ use kith_store::{
     tables::{CHUNK_STORE, CHUNK_USES, CHUNKS, CHUNKS_BY_CHECK, ChunkRow, PACKS},
 };
 use parking_lot::RwLock;
-use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    backend,
+    backend::{self, Pieces},
     buffers::{Buffer, Buffers},
     chunker::{Chunker, Cut},
     config::{Config, MAX_CHUNK},
@@ -111,6 +111,17 @@ pub struct Held {
     _pin: Pin,
 }
 
+/// A chunk whose object is durable, and whose row may still be to come: it goes into the batch of who needs
+/// the chunk. Keep this until that is committed: nobody else stores the same content before. What is
+/// dropped without is an object that no row names, and collected as such.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) held: Held,
+    row: Option<ChunkRow>,
+    _guard: OwnedMutexGuard<()>,
+    _slot: Slot,
+}
+
 /// The right to have one more chunk in memory. Whoever reads a stream takes one before it hands over
 /// a chunk and reads on, so that all streams together hold no more than [`Config::writes`] chunks
 /// beside the one that each is filling.
@@ -180,25 +191,45 @@ impl Chunks {
     /// Stores a chunk. It is durable (its object, the object's name and the row) when this answers, and
     /// is not written again if it was there.
     pub async fn put(&self, plaintext: Bytes) -> Result<Held, Error> {
-        let small = plaintext.len() <= PACKED as usize;
-        let writes = if small { &self.0.small_writes } else { &self.0.writes };
-        let permit = Arc::clone(writes).acquire_owned().await.map_err(|_| Error::Closed)?;
-        self.put_in(Slot(permit), plaintext).await
+        let slot = self.slot_for(&plaintext).await?;
+        self.put_in(slot, plaintext).await
     }
 
     /// As [`Chunks::put`], in a slot that the caller waited for.
     pub async fn put_in(&self, slot: Slot, plaintext: Bytes) -> Result<Held, Error> {
-        let len = u32::try_from(plaintext.len()).ok().filter(|len| *len <= MAX_CHUNK);
-        let len = len.ok_or(Error::TooLong(plaintext.len()))?;
-        let inner = Arc::clone(&self.0);
+        let chunks = self.clone();
         // Whoever waits may go away; nothing is left half done.
         let stored = self.0.tasks.spawn(async move {
-            let pin = inner.store(plaintext, len).await;
-            drop(slot);
-            pin
+            let placed = chunks.0.place(slot, plaintext).await?;
+            let mut batch = Batch::new();
+            chunks.record(&mut batch, &placed).await?;
+            chunks.0.store.commit(batch).await?;
+            Ok(placed.held)
         });
-        let pin = stored.await.map_err(|_| Error::Closed)??;
-        Ok(Held { id: pin.id, len, _pin: pin })
+        stored.await.map_err(|_| Error::Closed)?
+    }
+
+    /// As [`Chunks::put`], but its row goes into the caller's batch: see [`Chunks::record`].
+    pub(crate) async fn place(&self, plaintext: Bytes) -> Result<Placed, Error> {
+        let slot = self.slot_for(&plaintext).await?;
+        let inner = Arc::clone(&self.0);
+        let placed = self.0.tasks.spawn(async move { inner.place(slot, plaintext).await });
+        placed.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Adds the rows of a placed chunk, if they are new, to the batch in which somebody needs it.
+    pub(crate) async fn record(&self, batch: &mut Batch, placed: &Placed) -> Result<(), Error> {
+        match &placed.row {
+            Some(row) => self.0.record(batch, &placed.held.id, row.clone()).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn slot_for(&self, plaintext: &Bytes) -> Result<Slot, Error> {
+        let small = plaintext.len() <= PACKED as usize;
+        let writes = if small { &self.0.small_writes } else { &self.0.writes };
+        let permit = Arc::clone(writes).acquire_owned().await;
+        permit.map(Slot).map_err(|_| Error::Closed)
     }
 
     /// Memory for a chunk that is to come.
@@ -270,7 +301,10 @@ impl Inner {
         Ok(Some(row).filter(|_| holds))
     }
 
-    async fn store(self: &Arc<Self>, plaintext: Bytes, len: u32) -> Result<Pin, Error> {
+    /// Writes the chunk's object, if it is not there. Only a packed chunk has its row then.
+    async fn place(self: &Arc<Self>, slot: Slot, plaintext: Bytes) -> Result<Placed, Error> {
+        let len = u32::try_from(plaintext.len()).ok().filter(|len| *len <= MAX_CHUNK);
+        let len = len.ok_or(Error::TooLong(plaintext.len()))?;
         let keys = self.keys();
         let hash = {
             let (keys, plaintext) = (Arc::clone(&keys), plaintext.clone());
@@ -279,19 +313,24 @@ impl Inner {
         let id = worked(plaintext.len(), hash).await?;
         let pin = self.flights.pin(id);
         let guard = pin.lock().await;
+        let mut placed =
+            Placed { held: Held { id, len, _pin: pin }, row: None, _guard: guard, _slot: slot };
         if self.stored(&id).await?.is_some() {
-            drop(guard);
-            return Ok(pin);
+            return Ok(placed);
         }
         let epoch = keys.current();
-        let buffers = self.buffers.clone();
-        let seal = move || keys.seal(&id, &plaintext, &buffers);
-        let sealed = worked(len as usize, seal).await?;
         let row =
             ChunkRow { len, epoch, packed: None, checked: now(), unused_since: None, damage: None };
-        self.write(&id, row, sealed).await?;
-        drop(guard);
-        Ok(pin)
+        if len <= PACKED {
+            let sealed = keys.seal(&id, &plaintext, &self.buffers);
+            self.pack(id, row, sealed).await?;
+            return Ok(placed);
+        }
+        let (path, sealed) = (Location::of(&id, &row).path, sealed_len(len) as usize);
+        let seal = move |write: &mut Pieces<'_>| keys.seal_to(&id, &plaintext, write);
+        self.places().write_made(&path, sealed, seal).await?;
+        placed.row = Some(row);
+        Ok(placed)
     }
 
     /// Writes a sealed chunk and its row. The caller has the chunk's lock.

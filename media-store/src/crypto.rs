@@ -10,7 +10,7 @@
 //! meets a second plaintext. A new epoch is a new data key for new chunks. Both keys lie wrapped by a
 //! key that is derived from the master key.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, io};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
@@ -21,6 +21,9 @@ use crate::{
     format::{FRAME, HEADER, Header, TAG, frames, sealed_len},
     id::ChunkId,
 };
+
+/// How many frames are sealed before they are written.
+const FRAMES_AT_ONCE: u32 = 4;
 
 /// It was not sealed with this key, or is not as it was sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -117,31 +120,49 @@ impl KeyRing {
 
     /// The sealed chunk: header and frames.
     pub(crate) fn seal(&self, id: &ChunkId, plaintext: &[u8], buffers: &Buffers) -> Bytes {
-        let len = u32::try_from(plaintext.len()).expect("a chunk has at most 16 MiB");
-        let header = Header { epoch: self.current(), len };
-        let key = self.chunk_key(header.epoch, id).expect("the current epoch has a key");
-        let length = sealed_len(len) as usize;
-        let mut sealed = buffers.take(length);
-        sealed.extend_from_slice(&header.encode());
-        let mut rest = sealed.next(length - HEADER);
-        let last = frames(len) - 1;
-        for frame in 0..=last {
-            let start = frame as usize * FRAME as usize;
-            let end = plaintext.len().min(start + FRAME as usize);
-            let (ciphertext, more) = rest.split_at_mut(end - start);
-            let (tag, more) = more.split_at_mut(TAG);
-            rest = more;
-            key.seal_out_of_place_scatter(
-                nonce(frame),
-                additional(header, frame == last),
-                &plaintext[start..end],
-                ciphertext,
-                &[],
-                tag,
-            )
-            .expect("the lengths are right and a frame is not too long");
-        }
+        let mut sealed = buffers.take(sealed_len(length(plaintext)) as usize);
+        self.seal_to(id, plaintext, &mut |piece| {
+            sealed.extend_from_slice(piece);
+            Ok(())
+        })
+        .expect("memory takes everything");
         sealed.freeze()
+    }
+
+    /// As [`KeyRing::seal`], a few frames at a time: they are written while they are in the processor's cache,
+    /// and the sealed chunk is nowhere in memory.
+    pub(crate) fn seal_to(
+        &self,
+        id: &ChunkId,
+        plaintext: &[u8],
+        write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let header = Header { epoch: self.current(), len: length(plaintext) };
+        let key = self.chunk_key(header.epoch, id).expect("the current epoch has a key");
+        write(&header.encode())?;
+        let last = frames(header.len) - 1;
+        let all = sealed_len(header.len) as usize - HEADER;
+        let mut sealed = vec![0; all.min(FRAMES_AT_ONCE as usize * (FRAME as usize + TAG))];
+        for first in (0..=last).step_by(FRAMES_AT_ONCE as usize) {
+            let mut filled = 0;
+            for frame in first..=last.min(first + FRAMES_AT_ONCE - 1) {
+                let start = frame as usize * FRAME as usize;
+                let end = plaintext.len().min(start + FRAME as usize);
+                let (ciphertext, rest) = sealed[filled..].split_at_mut(end - start);
+                key.seal_out_of_place_scatter(
+                    nonce(frame),
+                    additional(header, frame == last),
+                    &plaintext[start..end],
+                    ciphertext,
+                    &[],
+                    &mut rest[..TAG],
+                )
+                .expect("the lengths are right and a frame is not too long");
+                filled += end - start + TAG;
+            }
+            write(&sealed[..filled])?;
+        }
+        Ok(())
     }
 
     /// The plaintext of whole frames, of which the first has number `first`.
@@ -205,6 +226,10 @@ fn wrapping_key(master: &[u8; 32]) -> LessSafeKey {
 
 fn aes(key: &[u8; 32]) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("AES-256 keys have 32 bytes"))
+}
+
+fn length(plaintext: &[u8]) -> u32 {
+    u32::try_from(plaintext.len()).expect("a chunk has at most 16 MiB")
 }
 
 fn nonce(frame: u32) -> Nonce {

@@ -4,11 +4,11 @@
 //! time; if it cannot be written, that is logged and made up for by the next scrub. While objects are
 //! moved from an old place, that one is read too and not written any more.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::backend::{Datastore, Error};
+use crate::backend::{Datastore, Error, Pieces, made};
 
 #[derive(Clone)]
 pub(crate) struct Places {
@@ -39,6 +39,19 @@ impl Places {
             tracing::warn!(%error, path, mirror = mirror.name(), "not mirrored before the next scrub");
         }
         first
+    }
+
+    /// As [`Datastore::write_made`], in the same places as [`Places::write`].
+    pub(crate) async fn write_made(
+        &self,
+        path: &str,
+        len: usize,
+        make: impl FnOnce(&mut Pieces<'_>) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), Error> {
+        if self.mirror.is_none() {
+            return self.first.write_made(path, len, make).await;
+        }
+        self.write(path, made(len, make).await?).await
     }
 
     /// The first copy that is found.

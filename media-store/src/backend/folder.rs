@@ -15,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::Pieces;
 use crate::buffers::Buffers;
 
 pub(super) struct Folder {
@@ -44,29 +45,52 @@ impl Folder {
 
     /// The file is there, whole and durable, when this answers; or as it was, if this fails.
     pub(super) fn write(&self, path: &str, content: &[u8]) -> io::Result<()> {
+        self.write_made(path, |write| write(content))
+    }
+
+    /// As [`Folder::write`], for content that is made while it is written.
+    pub(super) fn write_made(
+        &self,
+        path: &str,
+        make: impl FnOnce(&mut Pieces<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let path = self.root.join(path);
         let unfinished = self.unfinished.join(format!("{:016x}", rand::random::<u64>()));
-        let written = self.write_to(&unfinished, &path, content);
-        if written.is_err()
-            && let Err(error) = fs::remove_file(&unfinished)
-            && error.kind() != io::ErrorKind::NotFound
-        {
+        let new = !path.try_exists()?;
+        let written = self.write_to(&unfinished, &path, make, new);
+        if written.is_err() {
             // Half a file takes space.
-            tracing::warn!(%error, "an unfinished file stays until the next start");
+            remove(&unfinished);
+            if new {
+                remove(&path);
+            }
         }
         written
     }
 
-    fn write_to(&self, unfinished: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    /// What is there is only replaced by what is durable. What is new gets its name first: one write of the
+    /// file system's journal then has both, and there is nothing left to do for the folder.
+    fn write_to(
+        &self,
+        unfinished: &Path,
+        path: &Path,
+        make: impl FnOnce(&mut Pieces<'_>) -> io::Result<()>,
+        new: bool,
+    ) -> io::Result<()> {
         let mut file = File::options().write(true).create_new(true).open(unfinished)?;
-        file.write_all(content)?;
-        file.sync_all()?;
+        make(&mut |piece| file.write_all(piece))?;
+        if !new {
+            file.sync_all()?;
+        }
         match fs::rename(unfinished, path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
                 fs::rename(unfinished, path)?;
             }
             renamed => renamed?,
+        }
+        if new {
+            file.sync_all()?;
         }
         self.sync(path)
     }
@@ -102,5 +126,13 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "an unfinished file stays");
     }
 }
