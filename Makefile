@@ -26,6 +26,7 @@ spec-report:
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo check --quiet --locked -p kith-media-store --lib --features azblob,b2,gcs,sftp,webdav
 	cargo deny --log-level error check bans licenses sources
 
 # The web client for the world: target/release/web-client, which `make run` then serves at `/`.
