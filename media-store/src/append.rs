@@ -422,8 +422,8 @@ impl Appender {
     }
 }
 
-/// Answers when the batch is durable. Until then whoever has the same content waits, also when nobody waits
-/// for this any more.
+/// Answers when the batch is durable. Until then the collector leaves the chunk alone, also when nobody waits
+/// for the answer any more.
 fn committed(
     submitted: Submitted,
     placed: impl Send + 'static,

@@ -12,7 +12,7 @@ use kith_store::{
     tables::{CHUNK_STORE, CHUNK_USES, CHUNKS, CHUNKS_BY_CHECK, ChunkRow, PACKS},
 };
 use parking_lot::RwLock;
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     crypto::KeyRing,
     flight::{Flights, Pin},
     format::{self, Header, sealed_len},
+    generation::{Entered, Generations},
     id::ChunkId,
     keys,
     layout::Location,
@@ -90,6 +91,7 @@ pub(crate) struct Inner {
     pub(crate) keys: RwLock<Arc<KeyRing>>,
     pub(crate) master: [u8; 32],
     pub(crate) flights: Arc<Flights>,
+    pub(crate) generations: Generations,
     pub(crate) packer: Packer,
     pub(crate) buffers: Buffers,
     /// Whoever goes through everything does so alone.
@@ -112,14 +114,13 @@ pub struct Held {
 }
 
 /// A chunk whose object is durable, and whose row may still be to come: it goes into the batch of who needs
-/// the chunk. Keep this until that is committed: nobody else stores the same content before. What is
-/// dropped without is an object that no row names, and collected as such.
+/// the chunk. Keep this until that is committed. What is dropped without is an object that no row names,
+/// and collected as such.
 #[derive(Debug)]
 pub(crate) struct Placed {
     pub(crate) held: Held,
     row: Option<ChunkRow>,
-    _guard: OwnedMutexGuard<()>,
-    _slot: Slot,
+    _entered: Entered,
 }
 
 /// The right to have one more chunk in memory. Whoever reads a stream takes one before it hands over
@@ -161,6 +162,7 @@ impl Chunks {
             keys: RwLock::new(Arc::new(keys)),
             master,
             flights: Arc::default(),
+            generations: Generations::default(),
             packer,
             buffers,
             collecting: AsyncMutex::default(),
@@ -200,7 +202,8 @@ impl Chunks {
         let chunks = self.clone();
         // Whoever waits may go away; nothing is left half done.
         let stored = self.0.tasks.spawn(async move {
-            let placed = chunks.0.place(slot, plaintext).await?;
+            let placed = chunks.0.place(plaintext).await?;
+            drop(slot);
             let mut batch = Batch::new();
             chunks.record(&mut batch, &placed).await?;
             chunks.0.store.commit(batch).await?;
@@ -213,7 +216,11 @@ impl Chunks {
     pub(crate) async fn place(&self, plaintext: Bytes) -> Result<Placed, Error> {
         let slot = self.slot_for(&plaintext).await?;
         let inner = Arc::clone(&self.0);
-        let placed = self.0.tasks.spawn(async move { inner.place(slot, plaintext).await });
+        let placed = self.0.tasks.spawn(async move {
+            let placed = inner.place(plaintext).await;
+            drop(slot);
+            placed
+        });
         placed.await.map_err(|_| Error::Closed)?
     }
 
@@ -276,14 +283,9 @@ impl Inner {
         Arc::clone(&self.keys.read())
     }
 
-    /// Answers when everything that was being stored at the call is stored.
-    pub(crate) async fn quiesce(&self) -> Result<(), Error> {
-        let all = [(&self.writes, self.config.writes.max(1)), (&self.small_writes, SMALL_WRITES)];
-        for (writes, permits) in all {
-            let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-            drop(writes.acquire_many(permits).await.map_err(|_| Error::Closed)?);
-        }
-        Ok(())
+    /// Answers when everything that was being stored at the call is stored, and its rows are written.
+    pub(crate) async fn quiesce(&self) {
+        self.generations.turn().await;
     }
 
     pub(crate) async fn row(&self, id: &ChunkId) -> Result<Option<ChunkRow>, Error> {
@@ -302,9 +304,11 @@ impl Inner {
     }
 
     /// Writes the chunk's object, if it is not there. Only a packed chunk has its row then.
-    async fn place(self: &Arc<Self>, slot: Slot, plaintext: Bytes) -> Result<Placed, Error> {
+    async fn place(self: &Arc<Self>, plaintext: Bytes) -> Result<Placed, Error> {
         let len = u32::try_from(plaintext.len()).ok().filter(|len| *len <= MAX_CHUNK);
         let len = len.ok_or(Error::TooLong(plaintext.len()))?;
+        // Before keys and places are looked at: whoever changes them waits for us.
+        let entered = self.generations.enter();
         let keys = self.keys();
         let hash = {
             let (keys, plaintext) = (Arc::clone(&keys), plaintext.clone());
@@ -312,10 +316,15 @@ impl Inner {
         };
         let id = worked(plaintext.len(), hash).await?;
         let pin = self.flights.pin(id);
-        let guard = pin.lock().await;
-        let mut placed =
-            Placed { held: Held { id, len, _pin: pin }, row: None, _guard: guard, _slot: slot };
+        let mut landed = pin.lock().await;
+        let generation = entered.generation;
+        let mut placed = Placed { held: Held { id, len, _pin: pin }, row: None, _entered: entered };
         if self.stored(&id).await?.is_some() {
+            return Ok(placed);
+        }
+        // Somebody else has just written it, and not yet the row.
+        if let Some((_, row)) = landed.as_ref().filter(|(then, _)| *then == generation) {
+            placed.row = Some(row.clone());
             return Ok(placed);
         }
         let epoch = keys.current();
@@ -329,6 +338,7 @@ impl Inner {
         let (path, sealed) = (Location::of(&id, &row).path, sealed_len(len) as usize);
         let seal = move |write: &mut Pieces<'_>| keys.seal_to(&id, &plaintext, write);
         self.places().write_made(&path, sealed, seal).await?;
+        *landed = Some((generation, row.clone()));
         placed.row = Some(row);
         Ok(placed)
     }

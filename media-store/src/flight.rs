@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use kith_store::tables::ChunkRow;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
@@ -13,8 +14,12 @@ pub(crate) struct Flights(Mutex<HashMap<ChunkId, Flight>>);
 
 struct Flight {
     pins: usize,
-    lock: Arc<AsyncMutex<()>>,
+    lock: Arc<AsyncMutex<Landed>>,
 }
+
+/// An object that was written while its chunk was pinned: its row, which may still be to come, and the
+/// generation in which that was.
+pub(crate) type Landed = Option<(u64, ChunkRow)>;
 
 impl Flights {
     /// From now on the collector leaves the chunk alone; if it is at it already, [`Pin::lock`] waits
@@ -27,12 +32,15 @@ impl Flights {
     }
 
     /// As [`Flights::pin`], for who wants to remove the chunk: only if nobody has pinned it.
-    pub(crate) fn pin_idle(self: &Arc<Self>, id: ChunkId) -> Option<(Pin, OwnedMutexGuard<()>)> {
+    pub(crate) fn pin_idle(
+        self: &Arc<Self>,
+        id: ChunkId,
+    ) -> Option<(Pin, OwnedMutexGuard<Landed>)> {
         let mut flights = self.0.lock();
         if flights.contains_key(&id) {
             return None;
         }
-        let lock = Arc::<AsyncMutex<()>>::default();
+        let lock = Arc::<AsyncMutex<Landed>>::default();
         let guard = Arc::clone(&lock).try_lock_owned().ok()?;
         flights.insert(id, Flight { pins: 1, lock: Arc::clone(&lock) });
         Some((Pin { flights: Arc::clone(self), id, lock }, guard))
@@ -43,12 +51,12 @@ impl Flights {
 pub(crate) struct Pin {
     flights: Arc<Flights>,
     pub(crate) id: ChunkId,
-    lock: Arc<AsyncMutex<()>>,
+    lock: Arc<AsyncMutex<Landed>>,
 }
 
 impl Pin {
     /// One at a time writes, moves or removes a chunk.
-    pub(crate) async fn lock(&self) -> OwnedMutexGuard<()> {
+    pub(crate) async fn lock(&self) -> OwnedMutexGuard<Landed> {
         Arc::clone(&self.lock).lock_owned().await
     }
 }

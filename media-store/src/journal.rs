@@ -24,7 +24,7 @@ impl Chunks {
         if entry.len() > MAX_CHUNK as usize {
             return Err(Error::TooLong(entry.len()));
         }
-        let _slot = self.slot().await?;
+        let _entered = self.0.generations.enter();
         let (id, sealed) = self.0.seal(entry).await?;
         let path = journal_path(now(), &id);
         self.0.places().write(&path, sealed).await?;

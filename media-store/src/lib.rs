@@ -27,6 +27,7 @@ mod error;
 mod flight;
 mod format;
 pub mod fsck;
+mod generation;
 mod hash;
 pub mod id;
 pub mod journal;

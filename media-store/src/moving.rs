@@ -61,7 +61,7 @@ impl Chunks {
         let _alone = self.0.collecting.lock().await;
         self.0.begin_move(to).await?;
         // Whoever began to write to the old place only is done after this.
-        self.0.quiesce().await?;
+        self.0.quiesce().await;
         let (places, mut report) = (self.0.places(), MoveReport::default());
         let Some(old) = &places.old else {
             report.finished = true;

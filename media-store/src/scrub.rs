@@ -12,7 +12,7 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 use crate::{
     backend::Datastore,
     chunks::{Chunks, Error, Inner, now},
-    flight::Pin,
+    flight::{Landed, Pin},
     format::Header,
     id::ChunkId,
     layout::{BAD, Location},
@@ -77,7 +77,7 @@ pub(crate) enum Checked {
 pub(crate) struct Note {
     id: ChunkId,
     row: ChunkRow,
-    _guard: OwnedMutexGuard<()>,
+    _guard: OwnedMutexGuard<Landed>,
     _pin: Pin,
 }
 

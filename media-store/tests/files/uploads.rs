@@ -1,9 +1,11 @@
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::join_all, stream};
 use kith_media_store::{Append, Error, Meta, State};
 
-use crate::harness::{CHUNK, LARGEST, NEVER, broken_off, content, fixture, hex, pieces, sha256};
+use crate::harness::{
+    CHUNK, LARGEST, NEVER, broken_off, content, fixture, fixture_with, hex, pieces, sha256,
+};
 
 #[tokio::test]
 async fn a_file_comes_back_as_it_was_uploaded() {
@@ -16,6 +18,36 @@ async fn a_file_comes_back_as_it_was_uploaded() {
         assert_eq!(uploaded.row.sha256, hex(sha256(&file)));
         assert_eq!(here.content(&uploaded.mxc).await, Some(file), "{length} bytes");
     }
+}
+
+/// Each has first what the other has last: nobody may wait for a chunk while others wait for his.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn files_of_the_same_chunks_in_any_order_come_at_the_same_time() {
+    let length = 128 << 10;
+    let here = fixture_with(|policy| {
+        policy.chunk = length as u32;
+        policy.largest = 16 << 20;
+    })
+    .await;
+    for round in 0..10 {
+        let chunks: Vec<Vec<u8>> = (0..4).map(|n| content(round * 10 + n, length)).collect();
+        let mut backwards = chunks.clone();
+        backwards.reverse();
+        let same = vec![chunks[0].clone(); 4];
+        let files = [chunks, backwards, same].map(|chunks| chunks.concat());
+        let uploads = files.iter().cycle().take(12).map(|file| {
+            here.media.upload(&here.alice, Meta::default(), None, pieces(file, 64 << 10))
+        });
+        let uploaded = tokio::time::timeout(Duration::from_mins(1), join_all(uploads)).await;
+        let uploaded = uploaded.expect("they do not wait for each other");
+        for (uploaded, file) in uploaded.into_iter().zip(files.iter().cycle()) {
+            let mxc = uploaded.expect("uploaded").mxc;
+            assert_eq!(here.content(&mxc).await.as_ref(), Some(file));
+        }
+    }
+    // Nothing lies about in the index of what is to be checked, and every object has its row.
+    let report = here.media.chunks().collect(1_000_000).await.expect("collected");
+    assert_eq!((report.orphans, report.removed), (0, 0), "{report:?}");
 }
 
 #[tokio::test]
