@@ -1,7 +1,7 @@
 # `make run` starts a server, `make test` proves it. Nothing else needs to be installed first than
 # Rust and make.
 
-.PHONY: run test bench spec-report check setup setup-client setup-tests client client-quick desktop
+.PHONY: run test bench bench-calls spec-report check setup setup-client setup-tests client client-quick desktop
 
 run: setup
 	cargo build --release --locked -p kith-homeserver
@@ -17,6 +17,10 @@ test: setup-tests client-quick
 
 bench: setup
 	cargo bench --workspace --locked
+
+# Is the relay for calls as good as was asked for? Fails when a gate is missed.
+bench-calls: setup-tests
+	cargo bench --locked -p kith-voip --bench calls
 
 # Which endpoints of the specification did the last `make test` call? Written to docs/spec-coverage.md.
 spec-report:

@@ -1,6 +1,7 @@
 //! How is the relay set up? Plain values; where they come from is the homeserver's business.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -19,7 +20,29 @@ pub struct Config {
     pub advertised: Vec<SocketAddr>,
     /// A TURN server for clients that do not get through by themselves.
     pub turn: Option<Turn>,
+    /// Which rooms are relayed through GStreamer.
+    pub through_pipeline: Rooms,
     pub limits: Limits,
+}
+
+/// A choice of rooms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Rooms {
+    #[default]
+    None,
+    /// By the names in their tokens.
+    Named(BTreeSet<String>),
+    All,
+}
+
+impl Rooms {
+    pub(crate) fn contain(&self, name: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Named(names) => names.contains(name),
+            Self::All => true,
+        }
+    }
 }
 
 impl Config {
@@ -31,6 +54,7 @@ impl Config {
             udp: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             advertised: Vec::new(),
             turn: None,
+            through_pipeline: Rooms::None,
             limits: Limits::default(),
         }
     }
@@ -68,6 +92,8 @@ pub struct Limits {
     pub silent_after: Duration,
     /// A participant whose media has not got through after so long is sent away.
     pub connect_within: Duration,
+    /// Participants get another token this often; it is good for twice as long.
+    pub refresh_tokens_every: Duration,
 }
 
 impl Default for Limits {
@@ -84,6 +110,7 @@ impl Default for Limits {
             resume_within: Duration::from_secs(20),
             silent_after: Duration::from_secs(30),
             connect_within: Duration::from_secs(30),
+            refresh_tokens_every: Duration::from_secs(300),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod codec;
+pub(crate) mod dynacast;
 pub(crate) mod keyframes;
 pub(crate) mod rewriter;
 pub(crate) mod selector;

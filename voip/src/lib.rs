@@ -1,14 +1,15 @@
 //! How do callers get through to each other? See README.md for what is here and what never is.
 //!
 //! Calls go one way: `signal` (WebSockets) sends commands to the `worker`, which owns every `room`;
-//! a room asks `forward` (pure steps) what to do with a packet and gives it to an `edge` (str0m).
+//! a room asks `forward` (pure steps) what to do with a packet and gives it to an `edge` (str0m). On request
+//! packets pass GStreamer (`pipeline`) on their way, or are recorded by it.
 
 mod config;
 mod edge;
 mod events;
 mod forward;
 mod metrics;
-#[cfg(feature = "pipeline")]
+#[cfg_attr(not(feature = "pipeline"), path = "without_pipeline.rs")]
 pub mod pipeline;
 pub mod protocol;
 mod relay;
@@ -20,7 +21,7 @@ pub mod token;
 pub mod turn;
 mod worker;
 
-pub use config::{Config, Limits, Turn};
+pub use config::{Config, Limits, Rooms, Turn};
 pub use events::{Event, RoomSummary};
 pub use relay::{Relay, StartError};
 pub use token::Grants;

@@ -11,6 +11,9 @@ use prometheus_client::{
 const LATENCIES: [f64; 10] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.015, 0.05, 0.25];
 
+/// Seconds. A jitter buffer holds packets back while one is missing.
+const DELAYS: [f64; 8] = [0.001, 0.005, 0.02, 0.04, 0.08, 0.12, 0.2, 0.5];
+
 #[derive(Default)]
 struct Counters {
     rooms: Gauge,
@@ -24,17 +27,23 @@ struct Counters {
     packets_forwarded: Counter,
     data_dropped: Counter,
     keyframe_requests: Counter,
+    pipeline_lost: Counter,
 }
 
 /// The numbers of one relay.
 pub(crate) struct Metrics {
     counters: Counters,
     latency: Histogram,
+    pipeline_delay: Histogram,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        Self { counters: Counters::default(), latency: Histogram::new(LATENCIES) }
+        Self {
+            counters: Counters::default(),
+            latency: Histogram::new(LATENCIES),
+            pipeline_delay: Histogram::new(DELAYS),
+        }
     }
 
     pub(crate) fn register(&self, registry: &mut Registry) {
@@ -58,6 +67,10 @@ impl Metrics {
         calls.register("data_dropped", help, of.data_dropped.clone());
         let help = "Keyframes asked of publishers";
         calls.register("keyframe_requests", help, of.keyframe_requests.clone());
+        let help = "Packets that a jitter buffer has given up";
+        calls.register("pipeline_lost", help, of.pipeline_lost.clone());
+        let help = "Time that packets were in GStreamer";
+        calls.register_with_unit("pipeline", help, Unit::Seconds, self.pipeline_delay.clone());
         let help = "Time from an RTP packet's reception to the last of its copies";
         calls.register_with_unit("forwarding", help, Unit::Seconds, self.latency.clone());
     }
@@ -104,6 +117,15 @@ impl Metrics {
 
     pub(crate) fn data_dropped(&self) {
         self.counters.data_dropped.inc();
+    }
+
+    /// A packet came out of its jitter buffer after `delay`.
+    pub(crate) fn piped(&self, delay: Duration) {
+        self.pipeline_delay.observe(delay.as_secs_f64());
+    }
+
+    pub(crate) fn lost_in_pipeline(&self) {
+        self.counters.pipeline_lost.inc();
     }
 
     pub(crate) fn keyframe_requested(&self) {

@@ -7,10 +7,13 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 #[cfg(feature = "pipeline")]
-use crate::pipeline::{self, RecordError, Recording};
+use crate::pipeline::{RecordError, Recording};
 use crate::{
-    Config, Event, Grants, RoomSummary, edge,
+    Config, Event, Grants, RoomSummary,
+    config::Rooms,
+    edge,
     metrics::Metrics,
+    pipeline::{self, MissingElements},
     signal,
     token::{self, TokenError},
     worker::{self, Command},
@@ -36,6 +39,8 @@ pub enum StartError {
     Thread(io::Error),
     #[error("the API secret is empty")]
     NoSecret,
+    #[error("calls cannot be relayed through GStreamer: {0}")]
+    Pipeline(#[from] MissingElements),
 }
 
 /// A running relay; clones are the same relay. It ends with [`Relay::shutdown`], or when the last
@@ -58,6 +63,9 @@ impl Relay {
     pub fn start(config: Config) -> Result<Self, StartError> {
         if config.api_secret.is_empty() {
             return Err(StartError::NoSecret);
+        }
+        if config.through_pipeline != Rooms::None {
+            pipeline::check()?;
         }
         let socket = edge::bind(config.udp).map_err(StartError::Bind)?;
         let address = socket.local_addr().map_err(StartError::Bind)?;

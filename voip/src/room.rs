@@ -5,6 +5,8 @@ mod join;
 mod media;
 mod negotiate;
 mod participant;
+mod permission;
+mod piped;
 mod publish;
 mod signal;
 mod subscribe;
@@ -20,8 +22,9 @@ use std::{
 
 use rand::{Rng as _, distr::Alphanumeric};
 use str0m::Event as PeerEvent;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 
+pub(crate) use self::piped::Piped;
 use self::{participant::Participant, tap::Tap, track::Track};
 use crate::{
     Config, Event,
@@ -43,6 +46,8 @@ pub(crate) struct Context<'a> {
     pub setup: &'a PeerSetup,
     pub config: &'a Config,
     pub events: &'a broadcast::Sender<Event>,
+    /// What comes back from GStreamer goes here.
+    pub piped: &'a mpsc::Sender<Piped>,
     pub now: Instant,
 }
 
@@ -69,6 +74,8 @@ pub(crate) struct Room {
     copies: u64,
     next_speakers: Option<Instant>,
     taps: Vec<Tap>,
+    /// Every packet that is not encrypted end to end passes GStreamer.
+    through_pipeline: bool,
 }
 
 /// An id as LiveKit's clients expect it: `RM_`, `PA_` or `TR_` and twelve letters and digits.
@@ -78,7 +85,7 @@ fn random_sid(prefix: &str) -> String {
 }
 
 impl Room {
-    pub(crate) fn new(id: RoomId, name: String) -> Self {
+    pub(crate) fn new(id: RoomId, name: String, through_pipeline: bool) -> Self {
         Self {
             id,
             name,
@@ -92,6 +99,7 @@ impl Room {
             copies: 0,
             next_speakers: None,
             taps: Vec::new(),
+            through_pipeline,
         }
     }
 

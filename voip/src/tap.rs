@@ -1,4 +1,5 @@
-//! A subscriber inside of this process: what it gets of a room, in the order of arrival.
+//! What GStreamer gets of a room, and what comes back: packets in the order of arrival for recordings, and
+//! one stream's packets where a room is relayed through it.
 
 use std::{sync::Arc, time::Instant};
 
@@ -40,3 +41,17 @@ impl TryFrom<str0m::format::Codec> for Codec {
 
 /// Where packets go. Full means that the listener is too slow: packets are lost, never waited for.
 pub(crate) type TapSink = std::sync::mpsc::SyncSender<TapPacket>;
+
+/// What comes out of a stream's jitter buffer, in order.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "pipeline"), expect(dead_code, reason = "nothing comes back"))]
+pub(crate) enum Output {
+    Packet {
+        sequence: u16,
+        payload: Arc<[u8]>,
+    },
+    /// A packet was given up.
+    Lost,
+    /// Nothing comes any more.
+    Failed(String),
+}

@@ -10,6 +10,9 @@ use super::PeerKey;
 /// A client has a few addresses at most: one for each of its networks.
 const MAX_ADDRESSES: usize = 8;
 
+/// Each ICE restart makes another user name; packets of the one before may still be on their way.
+const MAX_UFRAGS: usize = 3;
+
 #[derive(Default)]
 pub(crate) struct Demux {
     addresses: HashMap<SocketAddr, PeerKey>,
@@ -32,7 +35,15 @@ impl Demux {
     }
 
     /// The peer listens to this ICE user name fragment (also after an ICE restart).
-    pub(crate) fn listen(&mut self, key: PeerKey, ufrag: &str) {
+    /// `known` are the peer's user names so far.
+    pub(crate) fn listen(&mut self, key: PeerKey, ufrag: &str, known: &mut Vec<String>) {
+        if known.iter().any(|known| known == ufrag) {
+            return;
+        }
+        if known.len() >= MAX_UFRAGS {
+            self.ufrags.remove(&known.remove(0));
+        }
+        known.push(ufrag.to_owned());
         self.ufrags.insert(ufrag.to_owned(), key);
     }
 

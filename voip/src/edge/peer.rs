@@ -70,6 +70,7 @@ pub(crate) struct Peer {
     /// The media section and simulcast layer of each SSRC that has been seen.
     sources: HashMap<Ssrc, (Mid, Option<Rid>)>,
     addresses: Vec<SocketAddr>,
+    ufrags: Vec<String>,
     timer: Option<Instant>,
 }
 
@@ -107,6 +108,7 @@ impl Peer {
             connected: false,
             sources: HashMap::new(),
             addresses: Vec::new(),
+            ufrags: Vec::new(),
             timer: None,
         };
         peer.listen(io);
@@ -116,7 +118,12 @@ impl Peer {
     /// Makes sure that datagrams with the current ICE credentials find this peer.
     pub(crate) fn listen(&mut self, io: &mut Io) {
         let credentials = self.rtc.direct_api().local_ice_credentials();
-        io.demux.listen(self.key, &credentials.ufrag);
+        self.listen_to(&credentials.ufrag, io);
+    }
+
+    /// The same for credentials that are still to be agreed on.
+    pub(crate) fn listen_to(&mut self, ufrag: &str, io: &mut Io) {
+        io.demux.listen(self.key, ufrag, &mut self.ufrags);
     }
 
     /// Takes a datagram. What cannot be read or is not for this peer is dropped: anybody can send to us.

@@ -47,6 +47,12 @@ pub(crate) fn choose(layers: &[Layer], wish: Wish) -> Option<usize> {
         .or_else(|| layers.len().checked_sub(1))
 }
 
+/// The quality that would do if every layer were sent; `None` if nothing is to be seen.
+pub(crate) fn wanted(layers: &[Layer], wish: Wish) -> Option<usize> {
+    let all: Vec<_> = layers.iter().map(|layer| Layer { active: true, ..*layer }).collect();
+    choose(&all, wish).and_then(|index| Some(all.get(index)?.quality))
+}
+
 /// What happens to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
@@ -130,6 +136,14 @@ mod tests {
         assert_eq!(choose(&higher, Wish::Quality(0)), Some(2));
         assert_eq!(choose(&layers([false; 3]), Wish::Quality(1)), Some(1), "none yet: as wished");
         assert_eq!(choose(&[], Wish::Quality(1)), None);
+    }
+
+    #[test]
+    fn a_layer_is_wanted_though_it_is_not_sent() {
+        let low = layers([true, false, false]);
+        assert_eq!(wanted(&low, Wish::Size { width: 1280, height: 720 }), Some(2));
+        assert_eq!(wanted(&low, Wish::Quality(0)), Some(0));
+        assert_eq!(wanted(&low, Wish::Paused), None);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Is everything there? GStreamer's elements are plugins of the system's packages.
 
-/// What recordings need, and Debian's package for it.
-const NEEDED: [(&str, &str); 9] = [
+/// What recordings and relaying through GStreamer need, and Debian's package for it.
+const NEEDED: [(&str, &str); 10] = [
     ("appsrc", "gstreamer1.0-plugins-base"),
+    ("appsink", "gstreamer1.0-plugins-base"),
     ("queue", "libgstreamer1.0-0"),
     ("filesink", "libgstreamer1.0-0"),
     ("rtpjitterbuffer", "gstreamer1.0-plugins-good"),
@@ -21,7 +22,7 @@ pub enum MissingElements {
     Missing { elements: String, packages: String },
 }
 
-/// Starts GStreamer and names all that is missing; to be called before recordings are offered.
+/// Starts GStreamer and names all that is missing; to be called before either is offered.
 pub fn check() -> Result<(), MissingElements> {
     gstreamer::init().map_err(MissingElements::NoGStreamer)?;
     let there = |name: &str| gstreamer::ElementFactory::find(name).is_some();
@@ -46,10 +47,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_the_package_that_has_it() {
-        let error = missing(|name| !name.starts_with("rtp") && name != "appsrc").unwrap_err();
+        let error =
+            missing(|name| !name.starts_with("rtp") && !name.starts_with("app")).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "GStreamer has no appsrc, rtpjitterbuffer, rtpopusdepay, rtpvp8depay, rtph264depay: \
+            "GStreamer has no appsrc, appsink, rtpjitterbuffer, rtpopusdepay, rtpvp8depay, rtph264depay: \
              install gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
         );
         assert!(missing(|_| true).is_ok());

@@ -8,8 +8,7 @@ use std::{
 };
 
 use gstreamer::{
-    Bus, Caps, ClockTime, Element, ElementFactory, Format, MessageView, Pad, Pipeline, State,
-    prelude::*,
+    Bus, ClockTime, Element, ElementFactory, Format, MessageView, Pad, Pipeline, State, prelude::*,
 };
 use gstreamer_app::{AppSrc, AppStreamType};
 
@@ -84,7 +83,12 @@ impl Part {
         if let Some(offset) = input.offset.step(packet.timestamp, captured) {
             input.pad.set_offset(offset);
         }
-        let mut buffer = gstreamer::Buffer::from_mut_slice(rtp::bytes(packet));
+        let mut buffer = gstreamer::Buffer::from_mut_slice(rtp::bytes(
+            packet.sequence as u16,
+            packet.timestamp,
+            packet.marker,
+            &packet.payload,
+        ));
         let time = ClockTime::from_nseconds(captured.max(0).unsigned_abs());
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_pts(time);
@@ -132,7 +136,7 @@ fn failed(error: &gstreamer::message::Error) -> RecordError {
 /// `appsrc ! rtpjitterbuffer ! depay ! queue ! muxer`
 fn input(pipeline: &Pipeline, muxer: &Element, track: &TapPacket) -> Result<Input, RecordError> {
     let source = AppSrc::builder()
-        .caps(&caps(track))
+        .caps(&rtp::caps(track.codec, track.clock_rate))
         .format(Format::Time)
         .is_live(true)
         .stream_type(AppStreamType::Stream)
@@ -164,23 +168,6 @@ fn input(pipeline: &Pipeline, muxer: &Element, track: &TapPacket) -> Result<Inpu
         .static_pad("src")
         .ok_or_else(|| RecordError::Pipeline("a jitter buffer without a way out".to_owned()))?;
     Ok(Input { source, pad, offset: Offset::new(track.clock_rate) })
-}
-
-fn caps(track: &TapPacket) -> Caps {
-    let (media, encoding) = match track.codec {
-        Codec::Opus => ("audio", "OPUS"),
-        Codec::Vp8 => ("video", "VP8"),
-        Codec::H264 => ("video", "H264"),
-    };
-    Caps::builder("application/x-rtp")
-        .field("media", media)
-        .field("encoding-name", encoding)
-        .field("clock-rate", i32::try_from(track.clock_rate).unwrap_or(90_000))
-        .field("payload", i32::from(rtp::PAYLOAD_TYPE))
-        // Opus in RTP is always of 48 kHz; without these the muxer is not told.
-        .field_if("sprop-maxcapturerate", "48000", track.codec == Codec::Opus)
-        .field_if("sprop-stereo", "1", track.codec == Codec::Opus)
-        .build()
 }
 
 fn element(name: &str) -> Result<Element, RecordError> {

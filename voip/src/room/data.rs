@@ -9,6 +9,9 @@ use crate::{
     protocol::{DataPacket, data_packet},
 };
 
+/// A client has one of each kind, and opens them again after a resume at most.
+const MAX_CHANNELS: usize = 16;
+
 impl Room {
     pub(super) fn channel_opened(
         &mut self,
@@ -22,9 +25,10 @@ impl Room {
         };
         let Some(participant) = self.participants.get_mut(&id) else { return };
         match target {
-            Target::Publisher => {
+            Target::Publisher if participant.incoming.len() < MAX_CHANNELS => {
                 participant.incoming.insert(channel, kind);
             }
+            Target::Publisher => {}
             Target::Subscriber => {
                 participant.outgoing.insert(kind, channel);
             }

@@ -52,7 +52,12 @@ impl Room {
                 self.aim(subscriber, track_id, context);
             }
         }
-        self.forward(track_id, layer, keyframe, &Forwarded { packet, spec, captured });
+        let of = Forwarded { packet, spec, captured, keyframe };
+        if self.is_piped(track_id) {
+            self.pipe(track_id, layer, of, context);
+        } else {
+            self.forward(track_id, layer, &of);
+        }
     }
 
     /// The track and layer of a packet.
@@ -63,8 +68,8 @@ impl Room {
     }
 
     /// Writes a packet to all who get its layer.
-    fn forward(&mut self, track_id: TrackId, layer: usize, keyframe: bool, of: &Forwarded) {
-        let header = &of.packet.header;
+    pub(super) fn forward(&mut self, track_id: TrackId, layer: usize, of: &Forwarded) {
+        let (header, keyframe) = (&of.packet.header, of.keyframe);
         let vp8 = match of.spec.codec {
             Codec::Vp8 => Vp8Descriptor::parse(&of.packet.payload).ok(),
             _ => None,
@@ -75,7 +80,7 @@ impl Room {
             picture_id: vp8.and_then(|descriptor| descriptor.picture_id()),
             tl0_pic_idx: vp8.and_then(|descriptor| descriptor.tl0_pic_idx()),
         };
-        self.tell_taps(track_id, layer, keyframe, incoming, of);
+        self.tell_taps(track_id, layer, incoming, of);
         let Some(track) = self.tracks.get(&track_id) else { return };
         for subscriber in &track.subscribers {
             let Some(participant) = self.participants.get_mut(subscriber) else { continue };
@@ -174,6 +179,8 @@ pub(super) struct Forwarded {
     pub packet: RtpPacket,
     pub spec: str0m::format::CodecSpec,
     pub captured: std::time::Instant,
+    /// It starts a keyframe.
+    pub keyframe: bool,
 }
 
 impl super::subscribe::Downtrack {

@@ -19,11 +19,14 @@ use crate::{
     },
 };
 
+/// Browsers use another media section each time that a track is added; those of old ones stay.
+const MAX_SECTIONS: usize = 256;
+
 /// The subscriber's offers.
 #[derive(Default)]
 pub(super) struct Negotiation {
-    /// The offer that is not answered yet, and its number.
-    pending: Option<(u32, SdpPendingOffer)>,
+    /// The offer that is not answered yet.
+    pending: Option<Pending>,
     last_id: u32,
     /// The client is to gather new ICE credentials.
     restart: bool,
@@ -33,10 +36,17 @@ pub(super) struct Negotiation {
     pub unused: Vec<Mid>,
 }
 
+struct Pending {
+    number: u32,
+    changes: SdpPendingOffer,
+    /// Media sections that it gives back.
+    stopped: Vec<Mid>,
+}
+
 impl Negotiation {
     /// The client has lost what was under way: offer again, with an ICE restart.
     pub(super) fn restart(&mut self) {
-        self.pending = None;
+        self.unused.extend(self.pending.take().into_iter().flat_map(|lost| lost.stopped));
         self.restart = true;
     }
 }
@@ -72,17 +82,17 @@ impl Room {
                 downtrack.stage = Stage::Offered(mid);
             }
         }
-        if negotiation.restart {
-            let credentials = changes.ice_restart(true);
-            context.io.demux.listen(participant.subscriber.key, &credentials.ufrag);
-        }
-        let Some((offer, pending)) = changes.apply() else { return };
+        let restarted = negotiation.restart.then(|| changes.ice_restart(true));
+        let Some((offer, changes)) = changes.apply() else { return };
         negotiation.channels = true;
         negotiation.restart = false;
-        negotiation.unused.clear();
         negotiation.last_id += 1;
         let number = negotiation.last_id;
-        negotiation.pending = Some((number, pending));
+        let stopped = std::mem::take(&mut negotiation.unused);
+        negotiation.pending = Some(Pending { number, changes, stopped });
+        if let Some(credentials) = restarted {
+            participant.subscriber.listen_to(&credentials.ufrag, context.io);
+        }
         let mid_to_track_id = self.track_sids(id);
         let description = SessionDescription {
             r#type: "offer".to_owned(),
@@ -113,13 +123,10 @@ impl Room {
         context: &mut Context<'_>,
     ) {
         let Some(participant) = self.participants.get_mut(&id) else { return };
-        let Some((number, pending)) = participant.negotiation.pending.take() else { return };
-        if answer.id != 0 && answer.id != number {
-            // Of an offer before the resume.
-            participant.negotiation.pending = Some((number, pending));
-            return;
-        }
-        if let Err(error) = accept_answer(participant, pending, &answer.sdp) {
+        // Another number is of an offer before the resume.
+        let awaited = |pending: &mut Pending| answer.id == 0 || answer.id == pending.number;
+        let Some(pending) = participant.negotiation.pending.take_if(awaited) else { return };
+        if let Err(error) = accept_answer(participant, pending.changes, &answer.sdp) {
             tracing::info!(identity = participant.grants.identity, %error, "answer refused");
             self.dismiss(id, DisconnectReason::StateMismatch, Action::Reconnect, context);
             return;
@@ -165,6 +172,8 @@ impl Room {
 enum SdpError {
     #[error("{0}")]
     Unreadable(str0m::error::SdpError),
+    #[error("more than {MAX_SECTIONS} media sections")]
+    TooManySections,
     #[error(transparent)]
     Refused(#[from] str0m::RtcError),
 }
@@ -179,6 +188,9 @@ fn accept_answer(
 }
 
 fn accept_offer(participant: &mut Participant, sdp: &str) -> Result<String, SdpError> {
+    if sdp.matches("\nm=").count() > MAX_SECTIONS {
+        return Err(SdpError::TooManySections);
+    }
     let offer = SdpOffer::from_sdp_string(sdp).map_err(SdpError::Unreadable)?;
     let answer = participant.publisher.rtc.sdp_api().accept_offer(offer)?;
     Ok(answer.to_sdp_string())

@@ -17,11 +17,14 @@ use crate::{
     forward::clock::ParticipantClock,
     protocol::{
         AddTrackRequest, ConnectionQuality, ParticipantInfo, ParticipantPermission, SignalResponse,
-        TrackInfo, participant_info, signal_response::Message,
+        SubscriptionPermission, TrackInfo, participant_info, signal_response::Message,
     },
     signal::Budget,
     worker::{Join, RoomId, SessionId},
 };
+
+/// Bytes a second. Everybody else in the room gets them, so that more would be a flood for all.
+const NEWS: u64 = 64 * 1024;
 
 /// A data channel of LiveKit's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,10 +68,16 @@ pub(crate) struct Participant {
     /// The media sections of the client's latest offer.
     pub(super) offered: Vec<(Mid, Section)>,
     pub(super) auto_subscribe: bool,
+    /// Who may have its tracks; everybody if it never said.
+    pub(super) permission: Option<SubscriptionPermission>,
+    /// When it was given a token last.
+    pub(super) token_given: Instant,
     pub(super) downtracks: BTreeMap<TrackId, Downtrack>,
     pub(super) clock: ParticipantClock,
     /// What may still be received of the participant, in bytes.
     pub(super) bytes: Budget,
+    /// What others may still be told of the participant, in bytes.
+    pub(super) news: Budget,
     /// The largest fraction of packets that any of the subscriber's tracks has lost of late.
     pub(super) worst_loss: Option<f32>,
     /// What others were told last.
@@ -107,9 +116,12 @@ impl Participant {
             negotiation: Negotiation::default(),
             requested: Vec::new(),
             offered: Vec::new(),
+            permission: None,
+            token_given: context.now,
             downtracks: BTreeMap::new(),
             clock: ParticipantClock::new(context.now),
             bytes: Budget::new(context.config.limits.bitrate / 8, context.now),
+            news: Budget::new(NEWS, context.now),
             worst_loss: None,
             quality: None,
             version: 0,

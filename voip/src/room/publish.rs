@@ -1,5 +1,6 @@
 //! What does a participant send? A track is asked for, offered, announced, muted and taken away.
 
+use prost::Message as _;
 use str0m::media::Mid;
 
 use super::{
@@ -12,8 +13,8 @@ use crate::protocol::{
     TrackUnpublishedResponse, request_response::Reason, signal_response::Message,
 };
 
-/// Longer names of tracks are cut off in no client, but refused here.
-const MAX_NAME: usize = 1024;
+/// Bytes of a track's description, which everybody in the room gets.
+const MAX_REQUEST: usize = 4096;
 
 impl Room {
     /// The client is going to offer a track. Answered at once: media comes later.
@@ -25,8 +26,8 @@ impl Room {
             Some((Reason::NotAllowed, "may not publish"))
         } else if has + participant.requested.len() >= limit && known.is_none() {
             Some((Reason::LimitExceeded, "too many tracks"))
-        } else if request.cid.is_empty() || request.cid.len() + request.name.len() > MAX_NAME {
-            Some((Reason::InvalidRequest, "no id, or too long a name"))
+        } else if request.cid.is_empty() || request.encoded_len() > MAX_REQUEST {
+            Some((Reason::InvalidRequest, "no id, or too long a description"))
         } else {
             None
         };
@@ -87,7 +88,7 @@ impl Room {
         // Subscribers must know the participant's tracks before they are offered them.
         self.announce(id);
         for track in published {
-            self.subscribe_all_to(track, context);
+            self.subscribe_all_to(track);
         }
         self.negotiate_all(context);
     }
@@ -136,7 +137,17 @@ impl Room {
     }
 
     /// The client has muted its own track, or not any more.
-    pub(super) fn mute(&mut self, id: ParticipantId, mute: &MuteTrackRequest) {
+    pub(super) fn mute(
+        &mut self,
+        id: ParticipantId,
+        mute: &MuteTrackRequest,
+        context: &Context<'_>,
+    ) {
+        let cost = self.participants.get(&id).map_or(0, |own| own.grants.metadata.len() + 1024);
+        let paid = self.participants.get_mut(&id);
+        if !paid.is_some_and(|own| own.news.take(cost as u64, context.now)) {
+            return;
+        }
         let own = |track: &&mut Track| track.owner == id && track.info.sid == mute.sid;
         if let Some(track) = self.tracks.values_mut().find(own) {
             if track.info.muted == mute.muted {

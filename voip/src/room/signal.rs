@@ -30,12 +30,13 @@ impl Room {
             Request::AddTrack(request) => {
                 self.add_track(id, request, context.config.limits.tracks_per_participant);
             }
-            Request::Mute(mute) => self.mute(id, &mute),
+            Request::Mute(mute) => self.mute(id, &mute, context),
             Request::Subscription(update) => self.update_subscription(id, &update, context),
             Request::TrackSetting(settings) => self.update_settings(id, &settings, context),
+            Request::SubscriptionPermission(permission) => self.permit(id, permission, context),
             Request::Leave(_) => self.depart(id, DisconnectReason::ClientInitiated, context),
             Request::UpdateMetadata(update) => {
-                self.update_metadata(id, update, context.config.limits.metadata);
+                self.update_metadata(id, update, context);
             }
             Request::Ping(timestamp) => self.answer(id, Message::Pong(timestamp)),
             Request::PingReq(ping) => {
@@ -64,14 +65,15 @@ impl Room {
         &mut self,
         id: ParticipantId,
         update: UpdateParticipantMetadata,
-        longest: usize,
+        context: &Context<'_>,
     ) {
+        let longest = context.config.limits.metadata;
         let Some(participant) = self.participants.get_mut(&id) else { return };
         let attributes = update.attributes.iter().map(|(key, value)| key.len() + value.len());
         let length = update.metadata.len() + update.name.len() + attributes.sum::<usize>();
         let reason = if !participant.grants.can_update_own_metadata {
             Reason::NotAllowed
-        } else if length > longest {
+        } else if length > longest || !participant.news.take(length as u64, context.now) {
             Reason::LimitExceeded
         } else {
             Reason::Ok

@@ -9,7 +9,7 @@ use str0m::{
     rtp::Ssrc,
 };
 
-use super::{Context, ParticipantId, Room, TrackId};
+use super::{Context, ParticipantId, Room, TrackId, permission::allows};
 use crate::{
     forward::{
         rewriter::Rewriter,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// LiveKit's clients ask for the best layer until they know what they show.
-const BEST: Wish = Wish::Quality(2);
+pub(super) const BEST: Wish = Wish::Quality(2);
 
 /// Sequence numbers start below this, so that many packets come before the first wrap.
 pub(super) const FIRST_SEQUENCE: std::ops::Range<u16> = 1..30_000;
@@ -32,7 +32,7 @@ const KEPT_FOR: Duration = Duration::from_secs(2);
 
 /// The share of packets that may be repetitions: where packets overtake each other, clients ask for many
 /// that are on their way.
-const MOST_RESENT: f32 = 0.5;
+const MOST_RESENT: f32 = 0.8;
 
 /// How far a subscription is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Room {
     }
 
     /// A new track, for everybody who takes what comes. The caller negotiates.
-    pub(super) fn subscribe_all_to(&mut self, track: TrackId, _context: &mut Context<'_>) {
+    pub(super) fn subscribe_all_to(&mut self, track: TrackId) {
         let automatic = self.participants.values().filter(|participant| participant.auto_subscribe);
         for id in automatic.map(|participant| participant.id).collect::<Vec<_>>() {
             self.subscribe(id, track);
@@ -96,10 +96,16 @@ impl Room {
         }
     }
 
-    fn subscribe(&mut self, id: ParticipantId, track_id: TrackId) {
+    pub(super) fn subscribe(&mut self, id: ParticipantId, track_id: TrackId) {
         let Some(track) = self.tracks.get_mut(&track_id) else { return };
         let Some(owner) = self.participants.get(&track.owner) else { return };
         let stream = format!("{}|{}", owner.sid, track.info.stream);
+        let (permission, owner_sid) = (owner.permission.as_ref(), &owner.sid);
+        let other = self.participants.get(&id);
+        if other.is_some_and(|other| !allows(permission, other, &track.info.sid)) {
+            let (owner_sid, track_sid) = (owner_sid.clone(), track.info.sid.clone());
+            return self.tell_permission(id, &owner_sid, track_sid, false);
+        }
         let first = track.subscribers.is_empty();
         let Some(participant) = self.participants.get_mut(&id) else { return };
         let has = participant.downtracks.contains_key(&track_id);
@@ -123,7 +129,7 @@ impl Room {
         }
     }
 
-    fn unsubscribe(&mut self, id: ParticipantId, track: TrackId) {
+    pub(super) fn unsubscribe(&mut self, id: ParticipantId, track: TrackId) {
         if let Some(track) = self.tracks.get_mut(&track) {
             track.subscribers.retain(|subscriber| *subscriber != id);
         }

@@ -9,18 +9,19 @@ use std::{
 use rand::Rng as _;
 use tokio::sync::oneshot;
 
-use super::{Context, Room, TrackId, media::Forwarded, subscribe::FIRST_SEQUENCE};
+use super::{
+    Context, Room, TrackId,
+    media::Forwarded,
+    subscribe::{BEST, FIRST_SEQUENCE},
+};
 use crate::{
     forward::{
         rewriter::{Numbers, Rewriter},
-        selector::{Decision, Selector, Wish, choose},
+        selector::{Decision, Selector, choose},
     },
     protocol::encryption,
     tap::{Codec, TapPacket, TapSink},
 };
-
-/// The best layer.
-const BEST: Wish = Wish::Quality(2);
 
 struct Tapped {
     name: Arc<str>,
@@ -36,6 +37,10 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
+    pub(super) fn has(&self, track: TrackId) -> bool {
+        self.tracks.contains_key(&track)
+    }
+
     /// The other side has stopped it, or is gone.
     fn ended(&mut self) -> bool {
         !matches!(self.stop.try_recv(), Err(oneshot::error::TryRecvError::Empty))
@@ -86,7 +91,6 @@ impl Room {
         &mut self,
         track: TrackId,
         layer: usize,
-        keyframe: bool,
         incoming: Numbers,
         of: &Forwarded,
     ) {
@@ -94,7 +98,7 @@ impl Room {
         let created = self.opened;
         for tap in &mut self.taps {
             let Some(tapped) = tap.tracks.get_mut(&track) else { continue };
-            let Decision::Forward { switched } = tapped.selector.step(layer, keyframe) else {
+            let Decision::Forward { switched } = tapped.selector.step(layer, of.keyframe) else {
                 continue;
             };
             let captured = of.captured.saturating_duration_since(created).as_micros();

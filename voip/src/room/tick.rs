@@ -1,15 +1,21 @@
 //! What comes with time: who speaks, who is gone, how good the connections are, and keyframes that are due.
 
+use std::time::SystemTime;
+
 use str0m::stats::MediaEgressStats;
 
-use super::{Context, ParticipantId, Room, participant::Participant};
+use super::{
+    Context, ParticipantId, Room, participant::Participant, subscribe::BEST,
+    track::wanted_qualities,
+};
 use crate::{
-    Limits,
-    forward::speakers::WINDOW,
+    Grants, Limits,
+    forward::{selector::wanted, speakers::WINDOW},
     protocol::{
         ConnectionQuality, ConnectionQualityInfo, ConnectionQualityUpdate, DisconnectReason,
         SpeakerInfo, SpeakersChanged, leave_request::Action, signal_response::Message,
     },
+    token,
 };
 
 impl Room {
@@ -17,6 +23,8 @@ impl Room {
         self.dismiss_vanished(context);
         self.aim_again(context);
         self.aim_taps(context);
+        self.tell_wanted(context);
+        self.refresh_tokens(context);
         if self.next_speakers.is_none_or(|at| at <= context.now) {
             self.next_speakers = Some(context.now + WINDOW);
             self.tell_speakers();
@@ -57,6 +65,46 @@ impl Room {
         }
         for (track, layer) in due {
             self.send_keyframe_request(track, layer, context);
+        }
+    }
+
+    /// Tells publishers which layers nobody watches (dynacast).
+    fn tell_wanted(&mut self, context: &Context<'_>) {
+        for track in self.tracks.values_mut().filter(|track| track.layers.len() > 1) {
+            let layers = track.choices(context.now);
+            let wish = |id| {
+                let participant: Option<&Participant> = self.participants.get(id);
+                participant.and_then(|own| Some(own.downtracks.get(&track.id)?.wish))
+            };
+            let wishes = track.subscribers.iter().filter_map(wish);
+            let recorded = self.taps.iter().any(|tap| tap.has(track.id)).then_some(BEST);
+            let best = wishes.chain(recorded).filter_map(|wish| wanted(&layers, wish)).max();
+            if !track.dynacast.step(best, context.now) {
+                continue;
+            }
+            if let Some(owner) = self.participants.get_mut(&track.owner) {
+                let update = wanted_qualities(&track.info, best);
+                owner.send(Message::SubscribedQualityUpdate(update));
+            }
+        }
+    }
+
+    /// Resuming takes a token that is still good, and the first one may have run out.
+    fn refresh_tokens(&mut self, context: &Context<'_>) {
+        let config = context.config;
+        for participant in self.participants.values_mut() {
+            let age = context.now.saturating_duration_since(participant.token_given);
+            if age < config.limits.refresh_tokens_every {
+                continue;
+            }
+            participant.token_given = context.now;
+            let grants = Grants {
+                lifetime: 2 * config.limits.refresh_tokens_every,
+                ..participant.grants.clone()
+            };
+            let token =
+                token::sign(&config.api_key, &config.api_secret, &grants, SystemTime::now());
+            participant.send(Message::RefreshToken(token));
         }
     }
 

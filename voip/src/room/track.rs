@@ -8,11 +8,17 @@ use str0m::{
     rtp::Ssrc,
 };
 
-use super::{ParticipantId, TrackId};
+use super::{ParticipantId, TrackId, piped::Pipe};
 use crate::{
     edge::Peer,
-    forward::{clock::TrackClock, keyframes::KeyframeRequests, selector, speakers::SpeakerMeter},
-    protocol::{AddTrackRequest, SimulcastCodecInfo, TrackInfo, TrackSource, VideoLayer},
+    forward::{
+        clock::TrackClock, dynacast::Dynacast, keyframes::KeyframeRequests, selector,
+        speakers::SpeakerMeter,
+    },
+    protocol::{
+        AddTrackRequest, SimulcastCodecInfo, SubscribedCodec, SubscribedQuality,
+        SubscribedQualityUpdate, TrackInfo, TrackSource, VideoLayer,
+    },
 };
 
 /// A layer without packets for so long is not sent any more (a screen that does not change sends a few).
@@ -30,6 +36,8 @@ pub(super) struct Layer {
     pub heard: Option<Instant>,
     pub keyframes: KeyframeRequests,
     pub clock: TrackClock,
+    /// Where the room is relayed through GStreamer.
+    pub pipe: Option<Pipe>,
 }
 
 pub(super) struct Track {
@@ -46,6 +54,7 @@ pub(super) struct Track {
     pub codecs: Vec<(Pt, CodecSpec)>,
     pub subscribers: Vec<ParticipantId>,
     pub meter: SpeakerMeter,
+    pub dynacast: Dynacast,
 }
 
 impl Track {
@@ -84,6 +93,7 @@ impl Track {
             codecs,
             subscribers: Vec::new(),
             meter: SpeakerMeter::default(),
+            dynacast: Dynacast::default(),
         }
     }
 
@@ -113,6 +123,22 @@ impl Track {
         let audio = self.kind.is_audio();
         let default = if audio { 48_000 } else { 90_000 };
         self.codecs.first().map_or(default, |(_, spec)| spec.clock_rate.get())
+    }
+}
+
+/// What a publisher is told: which of its layers somebody wants, the best being `best`.
+pub(super) fn wanted_qualities(track: &TrackInfo, best: Option<usize>) -> SubscribedQualityUpdate {
+    let quality = |quality: usize| SubscribedQuality {
+        quality: i32::try_from(quality).unwrap_or_default(),
+        enabled: best.is_some_and(|best| quality <= best),
+    };
+    let qualities: Vec<_> = (0..=HIGH).map(quality).collect();
+    let codec = track.mime_type.rsplit('/').next().unwrap_or_default().to_lowercase();
+    #[expect(deprecated, reason = "older clients read the qualities without a codec")]
+    SubscribedQualityUpdate {
+        track_sid: track.sid.clone(),
+        subscribed_codecs: vec![SubscribedCodec { codec, qualities: qualities.clone() }],
+        subscribed_qualities: qualities,
     }
 }
 
@@ -177,6 +203,7 @@ fn layers(request: &AddTrackRequest, kind: MediaKind, rids: &[Rid]) -> Vec<Layer
             heard: None,
             keyframes: KeyframeRequests::default(),
             clock: TrackClock::default(),
+            pipe: None,
         }
     };
     if kind.is_audio() || rids.is_empty() {

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use prost::Message as _;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{timeout, timeout_at},
+};
 
 use super::{JoinQuery, budget::Budget};
 use crate::{
@@ -48,6 +51,7 @@ async fn run(
 ) {
     let limits = &relay.config().limits;
     let mut budget = Budget::new(limits.signal_messages_per_second.into(), Instant::now());
+    let mut silent_at = Instant::now() + PING_TIMEOUT * 2;
     loop {
         tokio::select! {
             message = messages.recv() => {
@@ -58,8 +62,9 @@ async fn run(
                     return;
                 }
             }
-            received = timeout(PING_TIMEOUT * 2, socket.recv()) => {
+            received = timeout_at(silent_at.into(), socket.recv()) => {
                 let Ok(Some(Ok(frame))) = received else { return };
+                silent_at = Instant::now() + PING_TIMEOUT * 2;
                 if !budget.take(1, Instant::now()) {
                     tracing::debug!("too many signalling messages");
                     return;

@@ -19,7 +19,7 @@ use crate::{
     Config, Event, Grants, RoomSummary,
     edge::{Demux, Io, PeerSetup, Timers, Wire},
     metrics::Metrics,
-    room::{Context, ParticipantId, Room},
+    room::{Context, ParticipantId, Piped, Room},
 };
 
 /// Speakers, timeouts and keyframes that are still waited for are looked at this often.
@@ -27,6 +27,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Datagrams read before anything else gets its turn.
 const BATCH: usize = 256;
+
+/// Packets that have come back from GStreamer and wait for the worker; what is above is lost.
+const PIPED: usize = 8192;
 
 /// Larger than any Ethernet frame; what is longer is cut and thus refused.
 const DATAGRAM: usize = 2000;
@@ -49,6 +52,7 @@ pub(crate) fn start(start: Start) -> io::Result<()> {
         let _inside = runtime.enter();
         Wire::new(start.socket, start.advertised)?
     };
+    let (piped, from_pipeline) = mpsc::channel(PIPED);
     let worker = Worker {
         setup: PeerSetup::new(start.config.limits.data_message),
         config: start.config,
@@ -58,12 +62,13 @@ pub(crate) fn start(start: Start) -> io::Result<()> {
         sessions: HashMap::new(),
         last_id: 0,
         events: start.events,
+        piped,
         next_tick: Instant::now(),
     };
     let commands = start.commands;
     std::thread::Builder::new()
         .name("kith-calls".to_owned())
-        .spawn(move || runtime.block_on(worker.run(commands)))?;
+        .spawn(move || runtime.block_on(worker.run(commands, from_pipeline)))?;
     Ok(())
 }
 
@@ -76,6 +81,7 @@ struct Worker {
     sessions: HashMap<SessionId, (RoomId, ParticipantId)>,
     last_id: u64,
     events: broadcast::Sender<Event>,
+    piped: mpsc::Sender<Piped>,
     next_tick: Instant,
 }
 
@@ -87,13 +93,18 @@ macro_rules! context {
             setup: &$worker.setup,
             config: &$worker.config,
             events: &$worker.events,
+            piped: &$worker.piped,
             now: $now,
         }
     };
 }
 
 impl Worker {
-    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut from_pipeline: mpsc::Receiver<Piped>,
+    ) {
         let mut buffer = vec![0; DATAGRAM];
         loop {
             let wake = self.io.timers.next().map_or(self.next_tick, |at| at.min(self.next_tick));
@@ -105,14 +116,18 @@ impl Worker {
                     Some(received) => command = Some(received),
                     None => return,
                 },
+                Some(piped) = from_pipeline.recv() => self.piped(piped),
                 () = sleep_until(wake.into()) => {}
+            }
+            for _ in 0..BATCH {
+                let Ok(piped) = from_pipeline.try_recv() else { break };
+                self.piped(piped);
             }
             if readable {
                 self.datagrams(&mut buffer);
             }
-            // Those that came meanwhile are done together: that saves offers.
             for _ in 0..BATCH {
-                let Some(next) = command.take() else { break };
+                let Some(next) = command.take().or_else(|| commands.try_recv().ok()) else { break };
                 if let Command::Shutdown { reply } = next {
                     self.shut_down();
                     // Nobody waits for it any more, or somebody does.
@@ -120,10 +135,6 @@ impl Worker {
                     return;
                 }
                 self.command(next);
-                command = commands.try_recv().ok();
-            }
-            if let Some(left) = command {
-                self.command(left);
             }
             self.time();
         }
@@ -143,6 +154,12 @@ impl Worker {
             };
             let mut context = context!(self, Instant::now());
             room.datagram(key, source, datagram, stun, &mut context);
+        }
+    }
+
+    fn piped(&mut self, piped: Piped) {
+        if let Some(room) = self.rooms.get_mut(&piped.room()) {
+            room.piped(piped, &mut context!(self, Instant::now()));
         }
     }
 
@@ -254,7 +271,8 @@ impl Worker {
     fn open_room(&mut self, name: &str) -> RoomId {
         let id = RoomId(self.next_id());
         self.names.insert(name.to_owned(), id);
-        self.rooms.insert(id, Room::new(id, name.to_owned()));
+        let through_pipeline = self.config.through_pipeline.contain(name);
+        self.rooms.insert(id, Room::new(id, name.to_owned(), through_pipeline));
         self.io.metrics.room_opened();
         id
     }

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
+use kith_voip::Rooms;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -23,8 +24,8 @@ const CALL: [&str; 9] = [
     "left",
 ];
 
-async fn call(encryption: &str) -> Vec<Value> {
-    let server = Server::start().await;
+async fn call(encryption: &str, rooms: Rooms) -> Vec<Value> {
+    let server = Server::with(|config| config.through_pipeline = rooms).await;
     let [ann, bob, eve] = ["ann", "bob", "eve"].map(|identity| server.token(identity));
     // A script finds its modules beside itself.
     let folder = tempfile::tempdir().unwrap();
@@ -39,14 +40,21 @@ async fn call(encryption: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn people_who_use_a_browser_see_and_hear_each_other() {
-    let seen = call("plain").await;
+    let seen = call("plain", Rooms::None).await;
     assert_story(&seen, &CALL);
     assert_story(&seen, &["data", "late joiner", "resumed"]);
 }
 
+/// Simulcast layers are switched between jitter buffers.
+#[tokio::test]
+async fn people_who_use_a_browser_see_and_hear_each_other_through_gstreamer() {
+    let seen = call("plain", Rooms::All).await;
+    assert_story(&seen, &CALL);
+}
+
 #[tokio::test]
 async fn people_who_use_a_browser_see_each_other_encrypted_and_nobody_else_does() {
-    let seen = call("encrypted").await;
+    let seen = call("encrypted", Rooms::None).await;
     assert_story(&seen, &CALL);
     assert_story(&seen, &["data", "nothing without the key", "resumed"]);
 }

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -14,6 +14,7 @@ use std::{
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     net::UdpSocket,
+    sync::watch,
     time::{Instant, sleep_until},
 };
 
@@ -28,7 +29,10 @@ pub(crate) struct Impairment {
 }
 
 impl Impairment {
-    const NONE: Self = Self { loss: 0.0, delay: Duration::ZERO, jitter: Duration::ZERO };
+    /// A crowded wireless network: 5 % loss, up to 50 ms of jitter.
+    pub(crate) const BAD: Self =
+        Self { loss: 0.05, delay: Duration::from_millis(10), jitter: Duration::from_millis(50) };
+    pub(crate) const NONE: Self = Self { loss: 0.0, delay: Duration::ZERO, jitter: Duration::ZERO };
 }
 
 /// A port that clients take for the relay's.
@@ -36,7 +40,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     socket: Arc<UdpSocket>,
     lost: Arc<AtomicU64>,
-    bad: Arc<AtomicBool>,
+    newcomers: watch::Sender<Impairment>,
 }
 
 impl Proxy {
@@ -46,7 +50,7 @@ impl Proxy {
             address: socket.local_addr().unwrap(),
             socket,
             lost: Arc::default(),
-            bad: Arc::default(),
+            newcomers: watch::Sender::new(Impairment::NONE),
         }
     }
 
@@ -55,15 +59,15 @@ impl Proxy {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Those who come from now on have the bad network; until then all have a good one.
-    pub(crate) fn newcomers_have_it_bad(&self) {
-        self.bad.store(true, Ordering::Relaxed);
+    /// Those who come from now on have this network; until then all have a good one.
+    pub(crate) fn newcomers_have(&self, impairment: Impairment) {
+        self.newcomers.send_replace(impairment);
     }
 
     /// Passes datagrams on: each client has a socket of its own towards the relay.
-    pub(crate) fn run(&self, relay: SocketAddr, impairment: Impairment, seed: u64) {
+    pub(crate) fn run(&self, relay: SocketAddr, seed: u64) {
         let (front, lost) = (Arc::clone(&self.socket), Arc::clone(&self.lost));
-        let bad = Arc::clone(&self.bad);
+        let newcomers = self.newcomers.subscribe();
         tokio::spawn(async move {
             let mut clients: HashMap<SocketAddr, (Arc<UdpSocket>, Impairment)> = HashMap::new();
             let mut random = StdRng::seed_from_u64(seed);
@@ -75,8 +79,7 @@ impl Proxy {
                     None => {
                         let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
                         back.connect(relay).await.unwrap();
-                        let impairment =
-                            if bad.load(Ordering::Relaxed) { impairment } else { Impairment::NONE };
+                        let impairment = *newcomers.borrow();
                         clients.insert(client, (Arc::clone(&back), impairment));
                         let way_back = WayBack {
                             front: Arc::clone(&front),

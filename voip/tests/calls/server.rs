@@ -1,12 +1,16 @@
 //! A relay on loopback with a port of its own.
 
+use std::time::Duration;
+
 use axum::Router;
 use kith_voip::{Config, Grants, Relay};
-use tokio::net::TcpListener;
+use prometheus_client::{encoding::text::encode, registry::Registry};
+use tokio::{net::TcpListener, time::sleep};
 
 pub(crate) struct Server {
     pub(crate) relay: Relay,
     pub(crate) url: String,
+    metrics: Registry,
 }
 
 impl Server {
@@ -28,7 +32,24 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { relay, url }
+        let mut metrics = Registry::default();
+        relay.register_metrics(&mut metrics);
+        Self { relay, url, metrics }
+    }
+
+    /// One of the relay's counters or gauges.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let mut text = String::new();
+        encode(&mut text, &self.metrics).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no metric {name}: {text}")).parse().unwrap()
+    }
+
+    /// Returns when somebody sends media.
+    pub(crate) async fn media_comes(&self) {
+        while self.metric("calls_received_bytes_total") < 50_000.0 {
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// A token for a participant of the room `call`.

@@ -20,7 +20,7 @@ pub(crate) async fn run(mut command: Command) -> Vec<Value> {
 }
 
 /// A script in Python, which uses `livekit`.
-pub(crate) async fn python(script: &str, arguments: &[&str]) -> Vec<Value> {
+pub(crate) fn python(script: &str, arguments: &[&str]) -> impl Future<Output = Vec<Value>> + use<> {
     let mut python = Command::new("python3");
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python");
     python
@@ -28,7 +28,7 @@ pub(crate) async fn python(script: &str, arguments: &[&str]) -> Vec<Value> {
         .arg(scripts.join(script))
         .args(arguments);
     python.env("PYTHONDONTWRITEBYTECODE", "1");
-    run(python).await
+    run(python)
 }
 
 /// Checks that a script saw all this in this order, and perhaps more, and came to its end.
@@ -40,6 +40,14 @@ pub(crate) fn assert_story(seen: &[Value], story: &[&str]) {
         assert!(rest.any(|line| line == chapter), "`{chapter}` is not in its place: {seen:?}");
     }
     assert_eq!(seen.last(), Some(&"end"));
+}
+
+/// A number that a script told with one of its chapters.
+#[track_caller]
+pub(crate) fn number(seen: &[Value], chapter: &str, field: &str) -> f64 {
+    let line = seen.iter().find(|line| line["saw"] == chapter);
+    let value = line.and_then(|line| line[field].as_f64());
+    value.unwrap_or_else(|| panic!("`{chapter}` has no `{field}`: {seen:?}"))
 }
 
 /// Where `setup-clients.sh` put it.

@@ -6,14 +6,13 @@ import time
 import numpy as np
 from livekit import rtc
 
-from people import HEIGHT, RATE, WIDTH, Person, main, saw
+from people import HEIGHT, RATE, WIDTH, Person, main
 
 BEEP = 0.3
 
 
-async def scenario(url, ann, seconds):
-    ann = Person(url, ann)
-    await ann.join()
+async def flash(ann, moments):
+    """Publishes both; `moments` are when flashes were painted (`time.monotonic`)."""
     voice = rtc.AudioSource(RATE, 1, queue_size_ms=100)
     camera = rtc.VideoSource(WIDTH, HEIGHT)
     local = ann.room.local_participant
@@ -36,18 +35,28 @@ async def scenario(url, ann, seconds):
     async def paint():
         red = np.full((HEIGHT, WIDTH, 4), (200, 30, 30, 255), dtype=np.uint8).tobytes()
         white = np.full((HEIGHT, WIDTH, 4), 255, dtype=np.uint8).tobytes()
+        was = False
         while True:
             # What is heard now is what was pushed and does not wait any more.
             position = pushed / RATE - voice.queued_duration
-            pixels = white if position % 1 < BEEP else red
+            flashes = position % 1 < BEEP
+            if flashes and not was:
+                moments.append(time.monotonic())
+            was = flashes
+            pixels = white if flashes else red
             camera.capture_frame(rtc.VideoFrame(WIDTH, HEIGHT, rtc.VideoBufferType.RGBA, pixels))
             await asyncio.sleep(1 / 30)
 
-    tasks = [asyncio.create_task(play()), asyncio.create_task(paint())]
+    ann.tasks += [asyncio.create_task(play()), asyncio.create_task(paint())]
+
+
+async def scenario(url, ann, seconds):
+    ann = Person(url, ann)
+    await ann.join()
+    await flash(ann, [])
     await asyncio.sleep(float(seconds))
-    for task in tasks:
-        task.cancel()
     await ann.leave()
 
 
-main(scenario)
+if __name__ == "__main__":
+    main(scenario)

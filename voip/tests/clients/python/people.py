@@ -86,14 +86,16 @@ class Person:
     async def track(self, identity, source):
         return await self.until(lambda: self.tracks.get((identity, source)), f"track of {identity}")
 
-    async def show(self, colour, codec=rtc.VideoCodec.VP8, simulcast=False, size=(WIDTH, HEIGHT)):
-        """Publishes a picture of one colour (red, green, blue), which moves a little."""
+    async def show(
+        self, colour, codec=rtc.VideoCodec.VP8, simulcast=False, size=(WIDTH, HEIGHT), lively=False
+    ):
+        """Publishes a picture of one colour (red, green, blue), which moves a little, or a lot."""
         source = rtc.VideoSource(*size)
         track = rtc.LocalVideoTrack.create_video_track("camera", source)
         options = rtc.TrackPublishOptions(
             source=rtc.TrackSource.SOURCE_CAMERA, video_codec=codec, simulcast=simulcast
         )
-        self.tasks.append(asyncio.create_task(paint(source, colour, size)))
+        self.tasks.append(asyncio.create_task(paint(source, colour, size, lively)))
         return await self.room.local_participant.publish_track(track, options)
 
     async def sing(self, pitch):
@@ -110,12 +112,18 @@ class Person:
         await self.room.disconnect()
 
 
-async def paint(source, colour, size):
+async def paint(source, colour, size, lively):
     width, height = size
+    # A pattern that moves costs as many bits as a real picture; its middle is the colour.
+    pattern = np.random.default_rng(1).integers(-25, 25, (height, width * 2, 1), dtype=np.int16)
+    pattern = np.clip(pattern + np.array(colour), 0, 255).astype(np.uint8)
     frame = np.zeros((height, width, 4), dtype=np.uint8)
     step, start = 0, time.monotonic()
     while True:
         frame[:, :] = (*colour, 255)
+        if lively:
+            offset = step * 4 % width
+            frame[:, :, :3] = pattern[:, offset:offset + width]
         # Something that moves, so that frames are not all alike.
         left = step * 8 % (width - 32)
         frame[8:24, left:left + 32] = 255
@@ -163,6 +171,12 @@ async def watch(track, colour, frames=10, seconds=20):
     raise AssertionError("the track ended")
 
 
+def pitch_of(samples):
+    """The loudest frequency, in hertz."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return np.argmax(spectrum) * RATE / len(samples)
+
+
 async def listen(track, pitch, seconds=20, parts=25):
     """Listens until `parts` pieces of sound were of this pitch. Returns the share of pieces with it."""
     stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=40)
@@ -172,9 +186,7 @@ async def listen(track, pitch, seconds=20, parts=25):
             async for event in stream:
                 samples = np.frombuffer(event.frame.data, dtype=np.int16).astype(np.float64)
                 total += 1
-                spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
-                loudest = np.argmax(spectrum) * RATE / len(samples)
-                if np.abs(samples).max() > 1000 and abs(loudest - pitch) < 60:
+                if np.abs(samples).max() > 1000 and abs(pitch_of(samples) - pitch) < 60:
                     heard += 1
                 if heard >= parts:
                     return heard / total
