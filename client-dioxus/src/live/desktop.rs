@@ -51,4 +51,6 @@ impl Live {
     }
 
     pub async fn leave(&self) {}
+
+    pub fn hang_up(&self) {}
 }

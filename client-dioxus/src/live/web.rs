@@ -85,6 +85,8 @@ extern "C" {
     async fn set_screen(this: &LiveCall, on: bool) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
     async fn leave(this: &LiveCall) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, js_name = leave)]
+    fn hang_up(this: &LiveCall) -> js_sys::Promise;
 }
 
 /// Asks the person for microphone and camera. Which of them there are: (microphone, camera).
@@ -180,6 +182,12 @@ impl Live {
         if let Err(error) = self.0.leave().await {
             tracing::warn!(error = text(error), "the call did not end well");
         }
+    }
+
+    /// As [`Live::leave`], where nobody can wait for it.
+    pub fn hang_up(&self) {
+        // The browser ends it; nothing here is left that could tell.
+        let _ = self.0.hang_up();
     }
 }
 

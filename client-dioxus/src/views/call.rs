@@ -111,6 +111,13 @@ pub fn CallPlace(room_id: String) -> Element {
 #[component]
 pub fn CallElsewhere() -> Element {
     let current = use_context::<CurrentCall>().0;
+    use_drop(move || {
+        // Signed out: nobody is to be seen or heard after that.
+        let live = current.try_peek().ok().and_then(|it| it.as_ref()?.live.clone());
+        if let Some(live) = live {
+            live.hang_up();
+        }
+    });
     let shown = match use_route::<Route>() {
         Route::RoomPage { id } => Some(id),
         _ => None,
