@@ -175,7 +175,10 @@ pub(super) fn enter(
         if let Err(error) = call.leave().await {
             tracing::warn!(%error, "the room does not know yet that the call was left");
         }
-        if current.peek().as_ref().is_some_and(|it| it.call == call) {
+        // The views may be gone by now: somebody has signed out.
+        let still =
+            current.try_peek().is_ok_and(|it| it.as_ref().is_some_and(|it| it.call == call));
+        if still {
             put(current, None);
         }
     });
@@ -184,7 +187,7 @@ pub(super) fn enter(
 /// From the door to the end.
 async fn attend(
     session: Session,
-    mut current: Signal<Option<Ongoing>>,
+    current: Signal<Option<Ongoing>>,
     call: &Call,
     choice: &Choice,
 ) -> Result<(), Error> {
@@ -199,9 +202,7 @@ async fn attend(
             return Ok(());
         }
     };
-    if let Some(ongoing) = current.write().as_mut() {
-        ongoing.live = Some(live.clone());
-    }
+    change(current, |ongoing| ongoing.live = Some(live.clone()));
     let opened = live.clone();
     let following: Task = spawn_forever(async move {
         while let Some(key) = keys.next().await {
@@ -209,13 +210,19 @@ async fn attend(
         }
     });
     while let Some(scene) = live.changed().await {
-        let mut current = current;
-        if let Some(ongoing) = current.write().as_mut().filter(|it| it.scene != scene) {
-            ongoing.scene = scene;
-        }
+        change(current, |ongoing| ongoing.scene = scene);
     }
     following.cancel();
     Ok(())
+}
+
+/// Changes the call that is shown, if there still is somebody to show it to.
+fn change(mut current: Signal<Option<Ongoing>>, how: impl FnOnce(&mut Ongoing)) {
+    if let Ok(mut place) = current.try_write()
+        && let Some(ongoing) = place.as_mut()
+    {
+        how(ongoing);
+    }
 }
 
 /// Who is behind an identity of the relay. It may know somebody before the room does.
