@@ -114,8 +114,10 @@ class Person:
 
 async def paint(source, colour, size, lively):
     width, height = size
-    # A pattern that moves costs as many bits as a real picture; its middle is the colour.
-    pattern = np.random.default_rng(1).integers(-25, 25, (height, width * 2, 1), dtype=np.int16)
+    # A pattern that moves costs about as many bits as a real picture; its middle is the colour.
+    blocks = (-(-height // 8), width // 4, 1)
+    pattern = np.random.default_rng(1).integers(-25, 25, blocks, dtype=np.int16)
+    pattern = pattern.repeat(8, axis=0)[:height].repeat(8, axis=1)
     pattern = np.clip(pattern + np.array(colour), 0, 255).astype(np.uint8)
     frame = np.zeros((height, width, 4), dtype=np.uint8)
     step, start = 0, time.monotonic()
