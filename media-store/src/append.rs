@@ -29,8 +29,10 @@ use crate::{
     upload::{Appended, Body, bytes},
 };
 
-/// How many chunks of a request are on their way at once.
-const AHEAD: usize = 3;
+/// How many chunks of a request are in memory at once, beside the one that is being filled.
+const AHEAD: usize = 4;
+/// How many are written and not yet part of the file: they take no memory, but the database its time.
+const COMMITS: usize = 16;
 /// Bytes of a request's first buffer.
 const SHORT: usize = 64 << 10;
 
@@ -180,7 +182,7 @@ impl Appender {
         let ended = self.turn.ended.clone();
         let silence = self.store.0.policy.silence;
         loop {
-            let full = self.puts.len() + self.commits.len() >= AHEAD;
+            let full = self.puts.len() >= AHEAD || self.commits.len() >= COMMITS;
             tokio::select! {
                 biased;
                 () = ended.cancelled() => return Err(self.ended()),

@@ -78,7 +78,7 @@ pub use self::{
 };
 pub use kith_store::tables::{BlockedRow, MediaRow as Row, MediaState as State, UsageRow as Usage};
 
-/// How many chunks are written at once by all uploads together: each is in memory twice meanwhile.
+/// How many chunks are written at once by all uploads together: each is in memory meanwhile.
 const PUTS: usize = 24;
 
 /// One team's files. Cheap to clone.
