@@ -3,7 +3,9 @@
 
 .PHONY: run test bench bench-calls spec-report check setup setup-client setup-tests client client-quick desktop
 
+# With the web client at `/`, if it can be made here; without, if not.
 run: setup
+	@$(MAKE) --no-print-directory client || echo "there is no web client this time (see above)"
 	cargo build --release --locked -p kith-homeserver
 	cargo run --release --locked --quiet -p kith-homeserver --bin kith -- serve
 

@@ -19,6 +19,7 @@ use crate::{
     callers::Callers,
     calls::Calls,
     config::Config,
+    delayed_events::DelayedEvents,
     device_memory::DeviceLocks,
     devices::Sessions,
     edus::Edus,
@@ -105,6 +106,7 @@ pub struct App {
     pub account_data: AccountData,
     pub openid: OpenId,
     pub calls: Calls,
+    pub delayed_events: DelayedEvents,
     pub media: Media,
     pub pictures: Pictures,
     pub rooms: Rooms,
@@ -158,10 +160,19 @@ impl App {
         let pictures = Pictures::new(&team, store.clone(), media.clone(), decoder, web);
         let rooms =
             Rooms::open(team.clone(), store.clone(), remotes.clone(), key_ring.clone()).await?;
-        let calls =
-            Calls::new(rooms.clone(), users.clone(), openid.clone(), remotes.clone(), relay);
         let (serials, waiters) = (Serials::default(), Waiters::default());
         let invites = Invites::new(team.clone(), account_data.clone());
+        let delayed_events =
+            DelayedEvents::open(store.clone(), rooms.clone(), users.clone(), invites.clone())
+                .await?;
+        let calls = Calls::new(
+            rooms.clone(),
+            users.clone(),
+            openid.clone(),
+            remotes.clone(),
+            delayed_events.clone(),
+            relay,
+        );
         let third_party_invites = ThirdPartyInvites {
             team: team.clone(),
             rooms: rooms.clone(),
@@ -256,6 +267,7 @@ impl App {
             account_data,
             openid,
             calls,
+            delayed_events,
             media,
             pictures,
             rooms,
@@ -287,6 +299,8 @@ impl App {
         tasks.spawn(self.media.clone().run(self.rooms.clone(), stopping.clone()));
         tasks.spawn(self.typing.clone().run(stopping.clone()));
         tasks.spawn(self.presence.clone().run(stopping.clone()));
+        tasks.spawn(self.calls.clone().run(stopping.clone()));
+        tasks.spawn(self.delayed_events.clone().run(stopping.clone()));
         tasks.spawn(self.rooms.clone().complete_joins(stopping.clone()));
         self.remote_devices.begin(tasks.clone(), stopping.clone());
         tasks.spawn(self.federation_out.clone().run(tasks.clone(), stopping.clone()));

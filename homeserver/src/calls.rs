@@ -4,8 +4,11 @@
 //! room that they are in. Ours bring a call into being, others join one that is there.
 //! MSC4143 (MatrixRTC), MSC4195 (its LiveKit transport).
 
+mod delegated;
+mod recordings;
+
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -13,7 +16,7 @@ use std::{
 use kith_federation::remotes::Remotes;
 use kith_voip::{Grants, Relay, RoomSummary, StartError, turn};
 use ruma::{
-    OwnedServerName, RoomId, UserId,
+    OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, UserId,
     api::federation::openid::get_openid_userinfo,
     serde::{Base64, base64::Standard},
 };
@@ -23,11 +26,16 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::{
-    config::{Calls as Settings, Config},
+    config::{Calls as Settings, Config, RelayMode},
+    delayed_events::DelayedEvents,
     openid::OpenId,
     room::{RoomError, Rooms},
     users::Users,
 };
+
+use delegated::Delegations;
+pub use recordings::RecordingError;
+use recordings::Recordings;
 
 /// Where clients find who gives them tokens, and the relay's signalling, below the public base URL.
 pub const SERVICE_PATH: &str = "/livekit/jwt";
@@ -50,8 +58,24 @@ struct Inner {
     openid: OpenId,
     remotes: Remotes,
     relay: Option<Relay>,
-    /// Whom this team let in, by the relay's names of room and participant, and when.
-    let_in: Mutex<HashMap<(String, String), Instant>>,
+    /// Whom this team let in, by the relay's names of room and participant.
+    let_in: Mutex<HashMap<(String, String), LetIn>>,
+    recordings: Recordings,
+    delegations: Delegations,
+}
+
+struct LetIn {
+    at: Instant,
+    room_id: OwnedRoomId,
+    user_id: OwnedUserId,
+}
+
+/// A call that goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RunningCall {
+    pub room_id: OwnedRoomId,
+    pub users: BTreeSet<OwnedUserId>,
+    pub recorded: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +90,13 @@ pub enum CallError {
     /// The team has as many people in calls as it may have.
     #[error("too many people are in calls")]
     Full,
+    /// Only this server's users hand events over to it.
+    #[error("this server sends nothing for users of others")]
+    NotOurs,
+    #[error("the delay is shorter than {} ms", delegated::SHORTEST.as_millis())]
+    ShortDelay,
+    #[error("there is no such delayed event")]
+    NoDelayedEvent,
     #[error(transparent)]
     Room(#[from] RoomError),
     #[error(transparent)]
@@ -87,6 +118,14 @@ pub struct Participant<'a> {
     pub device_id: &'a str,
     /// `None` for clients that know no memberships by ID.
     pub member_id: Option<&'a str>,
+    /// The delayed event that says that they left, if that is for this server to send.
+    pub leave: Option<Leave<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Leave<'a> {
+    pub delay_id: &'a str,
+    pub delay: Duration,
 }
 
 /// Where to go, and what to show there.
@@ -108,7 +147,7 @@ pub struct TurnServer {
 
 /// The relay of all teams, if the configuration asks for one.
 pub fn relay(config: &Config) -> Result<Option<Relay>, StartError> {
-    let Settings { listen, advertise, rooms, people_per_room, turn, .. } = &config.calls;
+    let Settings { listen, advertise, relay, rooms, people_per_room, turn, .. } = &config.calls;
     let Some(listen) = listen else { return Ok(None) };
     let limits = kith_voip::Limits {
         rooms: *rooms,
@@ -119,11 +158,16 @@ pub fn relay(config: &Config) -> Result<Option<Relay>, StartError> {
         let secret = secret.expose().to_owned();
         kith_voip::Turn { secret, uris: turn.uris.clone(), lifetime: turn.lifetime }
     });
+    let through_pipeline = match relay {
+        RelayMode::Forward => kith_voip::Rooms::None,
+        RelayMode::Pipeline => kith_voip::Rooms::All,
+    };
     let secret: [u8; 32] = rand::random();
     Relay::start(kith_voip::Config {
         udp: *listen,
         advertised: advertise.clone(),
         turn,
+        through_pipeline,
         limits,
         // Tokens are for this process, which makes and checks them.
         ..kith_voip::Config::local("kith", Base64::<Standard>::new(secret.to_vec()).encode())
@@ -137,9 +181,24 @@ impl Calls {
         users: Users,
         openid: OpenId,
         remotes: Remotes,
+        delayed_events: DelayedEvents,
         relay: Option<Relay>,
     ) -> Self {
-        Self(Arc::new(Inner { rooms, users, openid, remotes, relay, let_in: Mutex::default() }))
+        let (team, config) = (rooms.team(), rooms.team().config());
+        let folder = config.data_dir.join("recordings").join(team.server_name().as_str());
+        let recordings = Recordings::new(folder, config.calls.recordings);
+        let let_in = Mutex::default();
+        let delegations = Delegations::new(delayed_events);
+        Self(Arc::new(Inner {
+            rooms,
+            users,
+            openid,
+            remotes,
+            relay,
+            let_in,
+            recordings,
+            delegations,
+        }))
     }
 
     /// Where clients ask for tokens, if calls are relayed here.
@@ -164,7 +223,7 @@ impl Calls {
     ) -> Result<Admission, CallError> {
         let inner = &*self.0;
         let relay = inner.relay.as_ref().ok_or(CallError::NoRelay)?;
-        let Participant { user_id, device_id, member_id } = participant;
+        let Participant { user_id, device_id, member_id, leave } = participant;
         let slot_id = slot_id.unwrap_or(ROOM_SLOT);
         for (what, text) in
             [("slot_id", slot_id), ("device_id", device_id), ("id", member_id.unwrap_or_default())]
@@ -177,8 +236,8 @@ impl Calls {
         if user_id.is_some_and(|claimed| claimed != who) {
             return Err(CallError::Unauthorised);
         }
-        let room = inner.rooms.get(room_id).await?.ok_or(CallError::Unauthorised)?;
-        if !inner.rooms.members().is_joined(room.number, &who).await? {
+        let known = inner.rooms.get(room_id).await?.ok_or(CallError::Unauthorised)?;
+        if !inner.rooms.members().is_joined(known.number, &who).await? {
             return Err(CallError::Unauthorised);
         }
         let room = hashed(&[room_id.as_str(), slot_id]);
@@ -186,13 +245,40 @@ impl Calls {
             Some(member_id) => hashed(&[who.as_str(), device_id, member_id]),
             None => format!("{who}:{device_id}"),
         };
-        inner.let_in(relay, &room, &identity).await?;
+        let is_ours = inner.rooms.team().is_ours(&who);
+        inner.let_in(relay, (&room, &identity), room_id, &who).await?;
+        if let Some(Leave { delay_id, delay }) = *leave {
+            if !is_ours {
+                return Err(CallError::NotOurs);
+            }
+            if delay < delegated::SHORTEST {
+                return Err(CallError::ShortDelay);
+            }
+            let participant = (room.clone(), identity.clone());
+            inner.delegations.take_over(participant, &who, delay_id, delay).await?;
+        }
         let mut grants = Grants::participant(room, identity);
-        grants.can_create_room = who.server_name() == inner.rooms.team().server_name();
+        grants.can_create_room = is_ours;
         let mut url = self.below_base(SIGNALLING_PATH);
         let scheme = if url.scheme() == "http" { "ws" } else { "wss" };
         url.set_scheme(scheme).expect("both are for the web");
         Ok(Admission { url: url.into(), jwt: relay.token(&grants) })
+    }
+
+    /// The calls that this team's users are in.
+    pub async fn running(&self) -> Vec<RunningCall> {
+        let Some(relay) = &self.0.relay else { return Vec::new() };
+        let recorded = self.0.recordings.rooms().await;
+        let let_in = self.0.let_in.lock().await;
+        let mut calls = Vec::new();
+        for RoomSummary { name, identities } in relay.rooms().await {
+            let people = identities.into_iter().map(|identity| (name.clone(), identity));
+            let people: Vec<&LetIn> = people.filter_map(|who| let_in.get(&who)).collect();
+            let Some(room_id) = people.first().map(|one| one.room_id.clone()) else { continue };
+            let users = people.iter().map(|one| one.user_id.clone()).collect();
+            calls.push(RunningCall { recorded: recorded.contains(&room_id), room_id, users });
+        }
+        calls
     }
 
     /// With what the user may use the TURN server, if there is one.
@@ -237,23 +323,28 @@ impl Inner {
     }
 
     /// Counts whoever is let in as long as they take part.
-    async fn let_in(&self, relay: &Relay, room: &str, identity: &str) -> Result<(), CallError> {
+    async fn let_in(
+        &self,
+        relay: &Relay,
+        (room, identity): (&str, &str),
+        room_id: &RoomId,
+        user_id: &UserId,
+    ) -> Result<(), CallError> {
         let mut let_in = self.let_in.lock().await;
-        let there = relay.rooms().await;
+        let there: HashMap<String, Vec<String>> =
+            relay.rooms().await.into_iter().map(|room| (room.name, room.identities)).collect();
         let takes_part = |(room, identity): &(String, String)| {
-            let is = |summary: &RoomSummary| {
-                summary.name == *room && summary.identities.contains(identity)
-            };
-            there.iter().any(is)
+            there.get(room).is_some_and(|identities| identities.contains(identity))
         };
-        let now = Instant::now();
-        let_in.retain(|who, at| now.duration_since(*at) < EXPECTED || takes_part(who));
+        let at = Instant::now();
+        let_in.retain(|who, it| at.duration_since(it.at) < EXPECTED || takes_part(who));
         let who = (room.to_owned(), identity.to_owned());
         let most = self.rooms.team().config().calls.people_per_team;
         if let_in.len() >= most && !let_in.contains_key(&who) {
             return Err(CallError::Full);
         }
-        let_in.insert(who, now);
+        let it = LetIn { at, room_id: room_id.to_owned(), user_id: user_id.to_owned() };
+        let_in.insert(who, it);
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ mod rate_limits;
 mod units;
 mod validate;
 
-pub use calls::{Calls, Turn};
+pub use calls::{Calls, RelayMode, Turn};
 pub use kith_store::engine::EngineKind;
 pub use load::ConfigError;
 pub use media::Media;

@@ -15,6 +15,7 @@ pub mod rate_limit;
 pub mod callers;
 
 pub mod users;
+pub mod delayed_events;
 pub mod device_memory;
 pub mod keys;
 pub mod to_device;

@@ -195,6 +195,10 @@ impl RunningServer {
 
     /// Takes no new request, answers those it has, and closes the database.
     pub async fn stop(self) {
+        // Each comes once for every name that it has; the second time there is nothing left to do.
+        for team in self.server.0.teams.values() {
+            team.calls.stop_recordings().await;
+        }
         if let Some(relay) = &self.server.0.relay {
             relay.shutdown().await;
         }

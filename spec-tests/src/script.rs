@@ -19,6 +19,16 @@ pub async fn run_nio(script: &Path, arguments: &[String]) -> Vec<String> {
     run(python).await
 }
 
+/// What a script of `voip/tests/clients/python` saw, which uses LiveKit's client.
+pub async fn run_livekit(script: &str, arguments: &[&str]) -> Vec<String> {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../voip/tests/clients/python");
+    let packages = cached("calls/python/packages", "voip/setup-clients.sh");
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
+    python.arg(scripts.join(script)).args(arguments);
+    run(python).await
+}
+
 /// What a script in JavaScript saw, which uses matrix-js-sdk.
 pub async fn run_js(script: &Path, arguments: &[String]) -> Vec<String> {
     // A script finds its modules beside itself.
@@ -73,10 +83,14 @@ pub fn assert_story(seen: &[String], story: &[&str]) {
 
 /// Where `setup-interop.sh` put it.
 pub fn installed(path: &str) -> PathBuf {
+    cached(&format!("interop/{path}"), "spec-tests/setup-interop.sh")
+}
+
+fn cached(path: &str, made_by: &str) -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value: &_| value != OsStr::new(""));
     let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")));
-    let path = cache.expect("HOME is set").join("kith/interop").join(path);
-    assert!(path.exists(), "{} is missing: run spec-tests/setup-interop.sh", path.display());
+    let path = cache.expect("HOME is set").join("kith").join(path);
+    assert!(path.exists(), "{} is missing: run {made_by}", path.display());
     path
 }

@@ -12,10 +12,10 @@ mod metrics;
 #[cfg_attr(not(feature = "pipeline"), path = "without_pipeline.rs")]
 pub mod pipeline;
 pub mod protocol;
+mod recording;
 mod relay;
 mod room;
 mod signal;
-#[cfg_attr(not(feature = "pipeline"), expect(dead_code, reason = "only recordings tap"))]
 mod tap;
 pub mod token;
 pub mod turn;
@@ -23,5 +23,6 @@ mod worker;
 
 pub use config::{Config, Limits, Rooms, Turn};
 pub use events::{Event, RoomSummary};
+pub use recording::{RecordError, Recording, Summary};
 pub use relay::{Relay, StartError};
 pub use token::Grants;

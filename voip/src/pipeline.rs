@@ -11,5 +11,4 @@ mod stream;
 
 pub use elements::{MissingElements, check};
 pub(crate) use recording::record;
-pub use recording::{RecordError, Recording, Summary};
 pub(crate) use stream::Stream;

@@ -1,15 +1,13 @@
 //! The relay as the homeserver embeds it.
 
-use std::{io, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
 use axum::Router;
 use prometheus_client::registry::Registry;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-#[cfg(feature = "pipeline")]
-use crate::pipeline::{RecordError, Recording};
 use crate::{
-    Config, Event, Grants, RoomSummary,
+    Config, Event, Grants, RecordError, Recording, RoomSummary,
     config::Rooms,
     edge,
     metrics::Metrics,
@@ -26,7 +24,6 @@ const COMMANDS: usize = 1024;
 const EVENTS: usize = 4096;
 
 /// Packets that a recording may be behind before it loses some: a few seconds of a large call.
-#[cfg(feature = "pipeline")]
 const TAPPED: usize = 16_384;
 
 #[derive(Debug, thiserror::Error)]
@@ -116,13 +113,10 @@ impl Relay {
     }
 
     /// Writes what happens in a room to `path` until it is stopped or the call ends. Tracks that are
-    /// encrypted end to end cannot be recorded and are left out.
-    #[cfg(feature = "pipeline")]
-    pub async fn record(
-        &self,
-        room: &str,
-        path: std::path::PathBuf,
-    ) -> Result<Recording, RecordError> {
+    /// encrypted end to end cannot be recorded and are left out. Everybody in the call is told that it is
+    /// recorded.
+    pub async fn record(&self, room: &str, path: PathBuf) -> Result<Recording, RecordError> {
+        pipeline::check()?;
         let (sink, packets) = std::sync::mpsc::sync_channel(TAPPED);
         let (stop, stopped) = oneshot::channel();
         let room = room.to_owned();

@@ -74,6 +74,8 @@ pub(crate) struct Room {
     copies: u64,
     next_speakers: Option<Instant>,
     taps: Vec<Tap>,
+    /// What everybody was told last.
+    recorded: bool,
     /// Every packet that is not encrypted end to end passes GStreamer.
     through_pipeline: bool,
 }
@@ -99,6 +101,7 @@ impl Room {
             copies: 0,
             next_speakers: None,
             taps: Vec::new(),
+            recorded: false,
             through_pipeline,
         }
     }
@@ -217,6 +220,7 @@ impl Room {
             creation_time_ms: age.as_millis().try_into().unwrap_or(i64::MAX),
             num_participants: visible.count().try_into().unwrap_or(u32::MAX),
             enabled_codecs: publish_codecs(),
+            active_recording: self.recorded,
             ..protocol::Room::default()
         }
     }

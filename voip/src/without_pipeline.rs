@@ -1,7 +1,14 @@
-//! In place of `pipeline` where Kith is built without GStreamer: no room is relayed through it, as
-//! [`crate::Relay::start`] refuses.
+//! In place of `pipeline` where Kith is built without GStreamer: no room is relayed through it or
+//! recorded, as [`crate::Relay::start`] and [`crate::Relay::record`] refuse.
 
-use crate::tap::{Codec, Output};
+use std::{path::PathBuf, sync::mpsc::Receiver};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    recording::{RecordError, Summary},
+    tap::{Codec, Output, TapPacket},
+};
 
 #[derive(Debug, thiserror::Error)]
 #[error("built without GStreamer (the feature `pipeline`)")]
@@ -9,6 +16,13 @@ pub struct MissingElements;
 
 pub fn check() -> Result<(), MissingElements> {
     Err(MissingElements)
+}
+
+pub(crate) fn record(
+    _: PathBuf,
+    _: Receiver<TapPacket>,
+) -> Result<oneshot::Receiver<Result<Summary, RecordError>>, RecordError> {
+    Err(MissingElements.into())
 }
 
 pub(crate) enum Stream {}

@@ -1,5 +1,6 @@
 //! What only administrators and their scripts call; not in the specification.
 
+mod calls;
 mod media;
 mod media_tasks;
 mod register;
@@ -7,8 +8,19 @@ mod reports;
 
 use axum::{Router, routing::get};
 
+use super::ApiError;
+use crate::users::Requester;
+
 pub(super) fn router(router: Router) -> Router {
-    media::add(router)
+    calls::add(media::add(router))
         .route("/_synapse/admin/v1/register", get(register::nonce).post(register::register))
         .route("/_kith/admin/v1/reports", get(reports::list))
+}
+
+fn admin(requester: &Requester) -> Result<(), ApiError> {
+    if requester.admin {
+        Ok(())
+    } else {
+        Err(ApiError::forbidden("Only administrators may do this"))
+    }
 }

@@ -7,6 +7,7 @@ pub mod alias;
 pub mod backup;
 pub mod context;
 pub mod dehydrated_device;
+mod delayed_events;
 pub mod device;
 pub mod directory;
 pub mod discovery;
@@ -46,7 +47,7 @@ use super::incoming::RouterExt;
 pub fn router(router: Router) -> Router {
     let router = fallback::add_pages(threads::add_stable_paths(rooms(router)));
     let router = backup::add_streams(media::add_streams(thumbnail::add_streams(router)));
-    let router = rtc::add_service(dehydrated_device::add_draft(router));
+    let router = rtc::add_service(dehydrated_device::add_draft(delayed_events::add_draft(router)));
     router
         .route("/.well-known/matrix/client", get(discovery::discover_homeserver))
         .endpoint(account::change_password)

@@ -13,12 +13,25 @@ pub struct Calls {
     pub listen: Option<SocketAddr>,
     /// What clients are told to send to, if not `listen`; a port of 0 is that of `listen`.
     pub advertise: Vec<SocketAddr>,
+    pub relay: RelayMode,
     /// How many calls of all teams, and how many people in one of them.
     pub rooms: usize,
     pub people_per_room: usize,
     /// How many people one team lets into calls at a time.
     pub people_per_team: usize,
+    /// How many calls of one team are recorded at a time.
+    pub recordings: usize,
     pub turn: Turn,
+}
+
+/// How packets get from one caller to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelayMode {
+    /// At once.
+    Forward,
+    /// Through GStreamer's jitter buffers, where they are not encrypted end to end.
+    Pipeline,
 }
 
 /// A TURN server that shares a secret with us: coturn with `use-auth-secret`.
@@ -38,9 +51,11 @@ impl Default for Calls {
         Self {
             listen: None,
             advertise: Vec::new(),
+            relay: RelayMode::Forward,
             rooms: 1000,
             people_per_room: 100,
             people_per_team: 1000,
+            recordings: 4,
             turn: Turn::default(),
         }
     }

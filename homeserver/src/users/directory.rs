@@ -127,9 +127,9 @@ impl Directory {
     }
 }
 
-/// Lets a new user be found by their localpart.
-pub(super) fn add(batch: &mut Batch, user_id: &OwnedUserId) {
-    for word in words_of(user_id, None) {
+/// Lets a new user be found by their localpart and name.
+pub(super) fn add(batch: &mut Batch, user_id: &OwnedUserId, display_name: Option<&str>) {
+    for word in words_of(user_id, display_name) {
         batch.put(&tables::USER_WORDS, &(word, user_id.clone()), &());
     }
 }

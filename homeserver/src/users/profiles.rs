@@ -136,6 +136,15 @@ impl Profiles {
     }
 }
 
+/// The profile of an account that is being made: a display name, if they have one.
+pub(super) fn begin(batch: &mut Batch, user_id: &OwnedUserId, display_name: Option<&str>) {
+    directory::add(batch, user_id, display_name);
+    if let Some(name) = display_name {
+        let key = (user_id.clone(), DISPLAY_NAME.to_owned());
+        batch.put(&tables::PROFILES, &key, &Json(name.into()));
+    }
+}
+
 /// `avatar_url`, `displayname`, or by the Common Namespaced Identifier Grammar.
 fn check_name(field: &str) -> Result<(), ProfileError> {
     if field.len() > NAME {

@@ -5,7 +5,7 @@ use ruma::{MilliSecondsSinceUnixEpoch, OwnedUserId, UserId};
 use subtle::ConstantTimeEq;
 use tables::UserRow;
 
-use super::{Users, directory};
+use super::{Users, profiles};
 use crate::{config::RegistrationToken, random::random_string};
 
 /// The longest user ID in bytes, with `@`, `:` and the server name.
@@ -96,7 +96,9 @@ impl Users {
             batch.expect(&tables::USERS, &user_id, None);
             batch.put(&tables::USERS, &user_id, &user);
             if !account.guest {
-                directory::add(&mut batch, &user_id);
+                // As elsewhere people are called by the name that they chose until they choose another.
+                let chosen = account.user_id.as_ref().map(|user_id| user_id.localpart());
+                profiles::begin(&mut batch, &user_id, chosen);
             }
             if let Some(token) = &account.registration_token {
                 self.count_use(&mut batch, token).await?;
@@ -132,7 +134,7 @@ impl Users {
             user.password_hash.clone_from(&password_hash);
             let mut batch = Batch::new();
             batch.put(&tables::USERS, guest, &Json(user));
-            directory::add(&mut batch, guest);
+            profiles::begin(&mut batch, guest, None);
             if let Some(token) = &account.registration_token {
                 self.count_use(&mut batch, token).await?;
             }

@@ -6,7 +6,7 @@
 //! servers, `0xa0–0xbf` files.
 
 mod accounts;
-mod push;
+mod delayed;
 mod encryption;
 mod federation;
 mod graph;
@@ -14,12 +14,14 @@ mod key_backup;
 mod media;
 mod outbound;
 mod outside;
+mod push;
 mod reports;
 mod rooms;
 mod system;
 mod threads;
 
 pub use accounts::*;
+pub use delayed::*;
 pub use encryption::*;
 pub use federation::*;
 pub use graph::*;
@@ -99,6 +101,8 @@ pub const ALL: &[&dyn AnyTable] = &[
     &THREADS,
     // reports.rs
     &REPORTS,
+    // delayed.rs
+    &DELAYED_EVENTS,
     // push.rs
     &PUSHERS,
     &PUSHERS_BY_KEY,

@@ -11,6 +11,7 @@ mod admin;
 mod alias;
 mod config;
 mod context;
+mod delayed_events;
 mod device;
 mod directory;
 mod discovery;

@@ -4,14 +4,16 @@ use kith_spec_tests::{TestServer, path};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_new_users_profile_is_empty_and_a_strangers_is_not_there() {
+async fn a_new_user_is_called_by_the_name_that_they_chose_and_a_stranger_is_not_there() {
     let server = TestServer::start().await;
     let alice = server.register("alice").await;
     let nobody = server.anonymous();
     let profile = path!("v3/profile/{}", alice.user_id);
-    assert_eq!(nobody.get(&profile).await.ok(), json!({}));
+    assert_eq!(nobody.get(&profile).await.ok(), json!({ "displayname": "alice" }));
     let name = path!("v3/profile/{}/displayname", alice.user_id);
-    nobody.get(&name).await.error(404, "M_NOT_FOUND");
+    assert_eq!(nobody.get(&name).await.ok(), json!({ "displayname": "alice" }));
+    let avatar = path!("v3/profile/{}/avatar_url", alice.user_id);
+    nobody.get(&avatar).await.error(404, "M_NOT_FOUND");
     nobody.get("v3/profile/@bob:kith.test").await.error(404, "M_NOT_FOUND");
     nobody.get("v3/profile/@bob:kith.test/displayname").await.error(404, "M_NOT_FOUND");
     nobody.get("v3/profile/bob").await.error(400, "M_INVALID_PARAM");

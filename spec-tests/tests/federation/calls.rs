@@ -3,7 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use kith_homeserver::config::{Config, Secret};
-use kith_spec_tests::{TestServer, TestUser, path};
+use kith_spec_tests::{
+    TestServer, TestUser, path,
+    script::{assert_story, run_livekit},
+    until,
+};
 use ruma::serde::{Base64, base64::UrlSafe};
 use serde_json::{Value, json};
 
@@ -134,6 +138,99 @@ async fn members_of_other_servers_join_calls_and_begin_none() {
     let claims = claims(given["jwt"].as_str().expect("a token"));
     assert_eq!(claims["video"]["roomJoin"], true);
     assert_ne!(claims["video"]["roomCreate"], true);
+}
+
+async fn token_url(server: &TestServer, body: Value) -> (String, String) {
+    let given = server.anonymous().post(&format!("{SERVICE}/get_token"), body).await.ok();
+    // As this machine reaches it: the server's own name is for others.
+    let url = format!("ws://{}/livekit/sfu", server.address());
+    (url, given["jwt"].as_str().expect("a token").to_owned())
+}
+
+/// LiveKit's own client is in a call; the file is looked at by `voip`'s tests.
+#[tokio::test]
+async fn administrators_see_which_calls_go_on_and_record_them() {
+    let server = TestServer::with(with_calls).await;
+    let (root, alice) = (server.register("root").await, server.register("alice").await);
+    let room = alice.create_public_room().await;
+    let (calls, recording) = (
+        "/_kith/admin/v1/calls",
+        path!("/_kith/admin/v1/calls/{}/recording", room).replace("%2F", "/"),
+    );
+    alice.get(calls).await.error(403, "M_FORBIDDEN");
+    alice.post(&recording, json!({})).await.error(403, "M_FORBIDDEN");
+    let user_id = <&ruma::UserId>::try_from(root.user_id.as_str()).expect("a user ID");
+    server.app().users.set_admin(user_id, true).await.expect("the account is there");
+    let root = root.log_in_again().await;
+    assert_eq!(root.get(calls).await.ok(), json!({ "calls": [] }));
+    root.post(&recording, json!({})).await.error(404, "M_NOT_FOUND");
+    root.delete(&recording, json!({})).await.error(404, "M_NOT_FOUND");
+
+    let (url, jwt) = token_url(&server, body(&alice, &room).await).await;
+    let arguments = [url.as_str(), &jwt, "12"];
+    let watch = async {
+        let call = |recorded: bool| json!({ "calls": [{ "room_id": room, "users": [alice.user_id], "recorded": recorded }] });
+        until("the call", async || (root.get(calls).await.ok() == call(false)).then_some(())).await;
+        let begun = root.post(&recording, json!({})).await.ok();
+        assert_eq!(root.get(calls).await.ok(), call(true));
+        root.post(&recording, json!({})).await.error(409, "M_UNKNOWN");
+        tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+        let ended = root.delete(&recording, json!({})).await.ok();
+        assert_eq!(root.get(calls).await.ok(), call(false));
+        (begun, ended)
+    };
+    let (seen, (begun, ended)) = tokio::join!(run_livekit("flash.py", &arguments), watch);
+    assert_story(&seen, &["end"]);
+    assert!(ended["packets"].as_u64() > Some(200), "{ended}");
+    let files = ended["files"].as_array().expect("a list");
+    assert_eq!(files.first(), Some(&begun["file"]));
+    let file = std::path::Path::new(files[0].as_str().expect("a name"));
+    assert!(file.starts_with(server.data_dir()), "{}", file.display());
+    let written = std::fs::read(file).expect("the file is there");
+    assert!(written.len() > 20_000 && written.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]), "Matroska");
+}
+
+/// MSC4195: the client is gone, and its delayed event is sent because the relay sees so.
+#[tokio::test]
+async fn a_delayed_leave_is_put_off_while_the_caller_is_there_and_sent_when_they_are_gone() {
+    let server = TestServer::with(with_calls).await;
+    let alice = server.register("alice").await;
+    let room = alice.create_public_room().await;
+    let member = format!(
+        "v3/rooms/{}/state/org.matrix.msc3401.call.member/key",
+        kith_spec_tests::encode(&room)
+    );
+    alice.put(&member, json!({ "application": "m.call" })).await.ok();
+    let delayed = format!("{member}?org.matrix.msc4140.delay=6000");
+    let delay_id = alice.put(&delayed, json!({})).await.ok()["delay_id"].clone();
+
+    let mut asked = body(&alice, &room).await;
+    asked["delay_id"] = delay_id;
+    let nobody = server.anonymous();
+    let path = format!("{SERVICE}/get_token");
+    nobody.post(&path, asked.clone()).await.error(400, "M_BAD_JSON");
+    asked["delay_timeout"] = json!(6_000);
+    let mut made_up = asked.clone();
+    made_up["delay_id"] = json!("made up");
+    nobody.post(&path, made_up).await.error(404, "M_NOT_FOUND");
+    let (url, jwt) = token_url(&server, asked.clone()).await;
+    // A client that is there already hands it over at an endpoint of its own.
+    let handed = nobody.post(&format!("{SERVICE}/delegate_delayed_leave"), asked).await.ok();
+    assert_eq!(handed, json!({}));
+
+    let arguments = [url.as_str(), &jwt, "10"];
+    let call = run_livekit("flash.py", &arguments);
+    let watch = async {
+        tokio::time::sleep(std::time::Duration::from_secs(9)).await;
+        let content = alice.get(&member).await.ok();
+        assert_eq!(content, json!({ "application": "m.call" }), "it was put off");
+    };
+    let (seen, ()) = tokio::join!(call, watch);
+    assert_story(&seen, &["end"]);
+    until("the end of the membership", async || {
+        (alice.get(&member).await.ok() == json!({})).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

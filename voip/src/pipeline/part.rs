@@ -13,11 +13,13 @@ use gstreamer::{
 use gstreamer_app::{AppSrc, AppStreamType};
 
 use super::{
-    RecordError,
     offset::{Offset, since},
     rtp,
 };
-use crate::tap::{Codec, TapPacket};
+use crate::{
+    recording::RecordError,
+    tap::{Codec, TapPacket},
+};
 
 /// Packets that come later than this are given up.
 const JITTER_BUFFER: u32 = 300;

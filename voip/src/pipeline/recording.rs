@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -13,51 +12,17 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{MissingElements, check, part::Part};
-use crate::tap::TapPacket;
+use super::{check, part::Part};
+use crate::{
+    recording::{RecordError, Summary},
+    tap::TapPacket,
+};
 
 /// After a new track others may follow (camera and microphone come together), and sender reports.
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Packets kept while a part is about to begin; more than two seconds of a whole call.
 const MAX_KEPT: usize = 20_000;
-
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    #[error(transparent)]
-    Missing(#[from] MissingElements),
-    #[error("there is no such call")]
-    NoSuchRoom,
-    #[error("GStreamer: {0}")]
-    Pipeline(String),
-    #[error("the thread for a recording cannot be started: {0}")]
-    Thread(io::Error),
-}
-
-/// What was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// In order: a new part begins when a track is added.
-    pub parts: Vec<PathBuf>,
-    /// Packets of media in all parts.
-    pub packets: u64,
-}
-
-/// A recording that runs until it is stopped or its call ends.
-pub struct Recording {
-    pub(crate) stop: oneshot::Sender<()>,
-    pub(crate) done: oneshot::Receiver<Result<Summary, RecordError>>,
-}
-
-impl Recording {
-    /// Ends the recording; the files can be played when this returns.
-    pub async fn stop(self) -> Result<Summary, RecordError> {
-        // The call may have ended by itself.
-        let _ = self.stop.send(());
-        let ended = || RecordError::Pipeline("the recording's thread ended".to_owned());
-        self.done.await.map_err(|_| ended())?
-    }
-}
 
 /// Starts the thread that writes `path` (`.webm`, and `-2.webm` and so on for further parts). It ends when
 /// the tap is closed.

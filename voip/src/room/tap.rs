@@ -19,7 +19,7 @@ use crate::{
         rewriter::{Numbers, Rewriter},
         selector::{Decision, Selector, choose},
     },
-    protocol::encryption,
+    protocol::{RoomUpdate, encryption, signal_response::Message},
     tap::{Codec, TapPacket, TapSink},
 };
 
@@ -63,6 +63,7 @@ impl Room {
     pub(super) fn aim_taps(&mut self, context: &mut Context<'_>) {
         let mut taps = std::mem::take(&mut self.taps);
         taps.retain_mut(|tap| !tap.ended());
+        self.tell_recorded(!taps.is_empty());
         let mut wanted = Vec::new();
         for tap in &mut taps {
             tap.tracks.retain(|track, _| self.tracks.contains_key(track));
@@ -84,6 +85,16 @@ impl Room {
         for (track, layer) in wanted {
             self.request_keyframe(track, layer, context);
         }
+    }
+
+    /// Tells everybody in the call that it is recorded from now on, or no longer.
+    fn tell_recorded(&mut self, recorded: bool) {
+        if self.recorded == recorded {
+            return;
+        }
+        self.recorded = recorded;
+        let room = Some(self.info());
+        self.broadcast(None, &Message::RoomUpdate(RoomUpdate { room }));
     }
 
     /// Gives a packet to all listeners.

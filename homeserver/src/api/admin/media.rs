@@ -9,7 +9,7 @@ use ruma::{OwnedRoomId, OwnedUserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::media_tasks;
+use super::{admin, media_tasks};
 use crate::{
     api::{
         ApiError,
@@ -46,14 +46,6 @@ pub(super) fn add(router: Router) -> Router {
         .route(&kith("/restore/{0}/{1}"), post(restore))
         .route(&kith("/file/{0}/{1}"), delete(delete_for_good));
     media_tasks::add(router)
-}
-
-pub(super) fn admin(requester: &Requester) -> Result<(), ApiError> {
-    if requester.admin {
-        Ok(())
-    } else {
-        Err(ApiError::forbidden("Only administrators may do this"))
-    }
 }
 
 fn named(server: &str, id: &str) -> Result<Mxc, ApiError> {

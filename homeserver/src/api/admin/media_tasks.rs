@@ -4,7 +4,7 @@ use axum::{Json, Router, routing::get};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::media::admin;
+use super::admin;
 use crate::{
     api::{
         ApiError,

@@ -4,6 +4,7 @@ use axum::{Json, extract::Query};
 use kith_store::tables::ReportRow;
 use serde::{Deserialize, Serialize};
 
+use super::admin;
 use crate::{
     api::{
         ApiError,
@@ -44,9 +45,7 @@ pub(super) async fn list(
     Authenticated(requester): Authenticated,
     query: Result<Query<ReportsQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<ReportsResponse>, ApiError> {
-    if !requester.admin {
-        return Err(ApiError::forbidden("Only administrators may do this"));
-    }
+    admin(&requester)?;
     let Query(query) = query.map_err(|error| ApiError::invalid_param(error.to_string()))?;
     let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE);
     let rows = reports.list(query.before, limit).await?;

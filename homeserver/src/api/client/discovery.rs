@@ -29,7 +29,7 @@ use crate::{
     team::Team,
 };
 
-use super::rtc;
+use super::{delayed_events, rtc};
 
 /// The newest version of the specification that clients find here is 1 and this.
 const NEWEST_MINOR: u32 = 19;
@@ -42,6 +42,7 @@ const UNSTABLE_FEATURES: &[&str] = &[
     "org.matrix.msc3773",
     "org.matrix.msc3881",
     "org.matrix.msc4034",
+    "org.matrix.msc4140",
     "org.matrix.msc4155",
     "org.matrix.msc4306",
     "org.matrix.msc4380.stable",
@@ -119,5 +120,6 @@ pub async fn get_capabilities(
     capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
     capabilities.account_moderation.lock = requester.admin;
     capabilities.account_moderation.suspend = requester.admin;
+    capabilities.set("org.matrix.msc4140.delayed_events", delayed_events::capability())?;
     Ok(get_capabilities::v3::Response::new(capabilities))
 }

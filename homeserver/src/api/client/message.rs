@@ -15,12 +15,16 @@ use ruma::{
     serde::Raw,
 };
 
+use serde_json::{Value, json};
+
+use super::delayed_events::{self, Delayable};
 use crate::{
     account_data::{AccountData, IgnoredUsers},
     api::{
         ApiError,
-        incoming::{Incoming, State},
+        incoming::{Incoming, JsonAnswer, State},
     },
+    delayed_events::{DelayedEvents, NewDelayed},
     presence::Presence,
     rate_limit::{Action, RateLimiter},
     room::{
@@ -45,15 +49,28 @@ pub async fn send_message_event(
     State(rooms): State<Rooms>,
     State(presence): State<Presence>,
     State(limits): State<RateLimiter>,
-    Incoming { requester, request }: Incoming<send_message_event::v3::Request>,
-) -> Result<send_message_event::v3::Response, ApiError> {
+    State(delayed): State<DelayedEvents>,
+    Incoming { requester, request }: Incoming<Delayable<send_message_event::v3::Request>>,
+) -> Result<JsonAnswer<Value>, ApiError> {
     limits.check(Action::Message, &requester.user_id)?;
+    let Delayable { request, delay } = request;
+    if let Some(delay) = delay {
+        let new = NewDelayed {
+            room_id: request.room_id,
+            kind: request.event_type.to_string(),
+            state_key: None,
+            content: request.body.into_json(),
+            delay: delayed_events::delay(&delay)?,
+            transaction_id: Some(&request.txn_id),
+        };
+        return delayed_events::schedule(&delayed, &requester, new).await;
+    }
     let room = rooms.joined_room(&request.room_id, &requester.user_id).await?;
     let kind = request.event_type.to_string().into();
     let draft = Draft::message(requester.user_id.clone(), kind, request.body.into_json());
     let event_id = rooms.send_once(&requester, &room, request.txn_id, draft).await?;
     presence.active(&requester).await?;
-    Ok(send_message_event::v3::Response::new(event_id))
+    Ok(JsonAnswer(json!({ "event_id": event_id })))
 }
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/messages`

@@ -2,6 +2,8 @@
 //!
 //! MSC4143 names the transports; MSC4195 gives tokens, to whoever shows an OpenID token of any homeserver.
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
     routing::{get, post},
@@ -15,7 +17,7 @@ use crate::{
         ApiError,
         incoming::{Authenticated, JsonBody, State},
     },
-    calls::{Admission, Calls, OpenIdToken, Participant, SERVICE_PATH},
+    calls::{Admission, Calls, Leave, OpenIdToken, Participant, SERVICE_PATH},
 };
 
 pub(super) fn add_service(router: Router) -> Router {
@@ -31,6 +33,7 @@ fn service() -> Router {
     Router::new()
         .route(&format!("{SERVICE_PATH}/get_token"), post(get_token))
         .route(&format!("{SERVICE_PATH}/sfu/get"), post(legacy_token))
+        .route(&format!("{SERVICE_PATH}/delegate_delayed_leave"), post(delegate_leave))
         .route(&format!("{SERVICE_PATH}/healthz"), get(async || ""))
 }
 
@@ -52,6 +55,8 @@ struct TokenRequest {
     slot_id: String,
     openid_token: OpenIdToken,
     member: Member,
+    #[serde(flatten)]
+    leave: DelayedLeave,
 }
 
 #[derive(Deserialize)]
@@ -61,19 +66,57 @@ struct Member {
     claimed_device_id: String,
 }
 
+/// The event that says that the participant left, which this server is to put off and to send (MSC4140).
+#[derive(Deserialize)]
+struct DelayedLeave {
+    delay_id: Option<String>,
+    /// In milliseconds.
+    delay_timeout: Option<u64>,
+}
+
+impl DelayedLeave {
+    fn get(&self) -> Result<Option<Leave<'_>>, ApiError> {
+        match (&self.delay_id, self.delay_timeout) {
+            (None, None) => Ok(None),
+            (Some(delay_id), Some(timeout)) => {
+                Ok(Some(Leave { delay_id, delay: Duration::from_millis(timeout) }))
+            }
+            _ => Err(ApiError::bad_json("`delay_id` and `delay_timeout` come together")),
+        }
+    }
+}
+
 /// `POST {service}/get_token`
 async fn get_token(
     State(calls): State<Calls>,
     JsonBody(body): JsonBody<TokenRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    let TokenRequest { room_id, slot_id, openid_token, member } = body;
-    let participant = Participant {
-        user_id: Some(&member.claimed_user_id),
-        device_id: &member.claimed_device_id,
-        member_id: Some(&member.id),
-    };
-    let admission = calls.admit(&room_id, Some(&slot_id), &openid_token, &participant).await?;
-    Ok(admitted(admission))
+    Ok(admitted(body.admit(&calls).await?))
+}
+
+/// `POST {service}/delegate_delayed_leave`: for whoever is in the call already.
+async fn delegate_leave(
+    State(calls): State<Calls>,
+    JsonBody(body): JsonBody<TokenRequest>,
+) -> Result<Json<Value>, ApiError> {
+    if body.leave.get()?.is_none() {
+        return Err(ApiError::bad_json("`delay_id` and `delay_timeout` are missing"));
+    }
+    body.admit(&calls).await?;
+    Ok(Json(json!({})))
+}
+
+impl TokenRequest {
+    async fn admit(&self, calls: &Calls) -> Result<Admission, ApiError> {
+        let participant = Participant {
+            user_id: Some(&self.member.claimed_user_id),
+            device_id: &self.member.claimed_device_id,
+            member_id: Some(&self.member.id),
+            leave: self.leave.get()?,
+        };
+        let slot_id = Some(&*self.slot_id);
+        Ok(calls.admit(&self.room_id, slot_id, &self.openid_token, &participant).await?)
+    }
 }
 
 #[derive(Deserialize)]
@@ -81,6 +124,8 @@ struct LegacyTokenRequest {
     room: OwnedRoomId,
     openid_token: OpenIdToken,
     device_id: String,
+    #[serde(flatten)]
+    leave: DelayedLeave,
 }
 
 /// `POST {service}/sfu/get`
@@ -88,8 +133,9 @@ async fn legacy_token(
     State(calls): State<Calls>,
     JsonBody(body): JsonBody<LegacyTokenRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    let LegacyTokenRequest { room, openid_token, device_id } = body;
-    let participant = Participant { user_id: None, device_id: &device_id, member_id: None };
+    let LegacyTokenRequest { room, openid_token, device_id, leave } = body;
+    let leave = leave.get()?;
+    let participant = Participant { user_id: None, device_id: &device_id, member_id: None, leave };
     Ok(admitted(calls.admit(&room, None, &openid_token, &participant).await?))
 }
 

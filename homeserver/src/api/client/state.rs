@@ -10,11 +10,15 @@ use ruma::{
     serde::Raw,
 };
 
+use serde_json::{Value, json};
+
+use super::delayed_events::{self, Delayable};
 use crate::{
     api::{
         ApiError,
-        incoming::{Incoming, State},
+        incoming::{Incoming, JsonAnswer, State},
     },
+    delayed_events::{DelayedEvents, NewDelayed},
     invites::Invites,
     predecessor::RoomSettings,
     rate_limit::{Action, RateLimiter},
@@ -27,9 +31,22 @@ pub async fn send_state_event(
     State(invites): State<Invites>,
     State(limits): State<RateLimiter>,
     State(settings): State<RoomSettings>,
-    Incoming { requester, request }: Incoming<send_state_event::v3::Request>,
-) -> Result<send_state_event::v3::Response, ApiError> {
+    State(delayed): State<DelayedEvents>,
+    Incoming { requester, request }: Incoming<Delayable<send_state_event::v3::Request>>,
+) -> Result<JsonAnswer<Value>, ApiError> {
     limits.check(Action::Message, &requester.user_id)?;
+    let Delayable { request, delay } = request;
+    if let Some(delay) = delay {
+        let new = NewDelayed {
+            room_id: request.room_id,
+            kind: request.event_type.to_string(),
+            state_key: Some(request.state_key),
+            content: request.body.into_json(),
+            delay: delayed_events::delay(&delay)?,
+            transaction_id: None,
+        };
+        return delayed_events::schedule(&delayed, &requester, new).await;
+    }
     let own_membership = request.event_type == StateEventType::RoomMember
         && request.state_key == requester.user_id.as_str();
     let room = if own_membership {
@@ -55,7 +72,7 @@ pub async fn send_state_event(
     if joins && rooms.members().is_joined(room.number, &user_id).await? {
         settings.carry_over(&user_id, &room).await?;
     }
-    Ok(send_state_event::v3::Response::new(event_id))
+    Ok(JsonAnswer(json!({ "event_id": event_id })))
 }
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`

@@ -4,7 +4,8 @@ use http::StatusCode;
 
 use super::{ApiError, remote::is_of_users};
 use crate::{
-    calls::CallError,
+    calls::{CallError, RecordingError},
+    delayed_events::{DelayedError, LONGEST},
     room::{
         RoomError, SendError, access::ReadError, alias::AliasError, create::CreateError,
         draft::DraftError, history, policy::PolicyError, space::SpaceError,
@@ -23,8 +24,54 @@ impl From<CallError> for ApiError {
             }
             CallError::TooLong(_) => Self::invalid_param(text),
             CallError::Full => Self::new(StatusCode::FORBIDDEN, "M_USER_LIMIT_EXCEEDED", text),
+            CallError::NotOurs => Self::forbidden(text),
+            CallError::ShortDelay => Self::bad_json(text),
+            CallError::NoDelayedEvent => Self::not_found(text),
             CallError::Room(error) => error.into(),
             CallError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RecordingError> for ApiError {
+    fn from(error: RecordingError) -> Self {
+        // For administrators: they are told what is missing on this machine.
+        let text = error.to_string();
+        match error {
+            RecordingError::NoRelay | RecordingError::NoCall | RecordingError::NotRunning => {
+                Self::not_found(text)
+            }
+            RecordingError::Running => Self::new(StatusCode::CONFLICT, "M_UNKNOWN", text),
+            RecordingError::TooMany(_) => {
+                Self::new(StatusCode::FORBIDDEN, "M_RESOURCE_LIMIT_EXCEEDED", text)
+            }
+            RecordingError::Folder(_) | RecordingError::Failed(_) => {
+                tracing::warn!(%text, "a call cannot be recorded");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "M_UNKNOWN", text)
+            }
+        }
+    }
+}
+
+impl From<DelayedError> for ApiError {
+    fn from(error: DelayedError) -> Self {
+        let text = error.to_string();
+        match error {
+            DelayedError::NoDelay => Self::invalid_param(text),
+            // As clients read it that are in use.
+            DelayedError::TooLong => Self::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", text)
+                .with("org.matrix.msc4140.errcode", "M_MAX_DELAY_EXCEEDED")
+                .with("org.matrix.msc4140.max_delay", LONGEST.as_millis() as u64),
+            DelayedError::TooLarge => Self::too_large(),
+            DelayedError::TooMany => Self::limit_exceeded(60_000),
+            DelayedError::NotFound => Self::not_found(text),
+            DelayedError::WasSent | DelayedError::WasCancelled | DelayedError::HadFailed(_) => {
+                Self::new(StatusCode::CONFLICT, "M_UNKNOWN", text)
+            }
+            DelayedError::Closed => Self::forbidden(text),
+            DelayedError::Send(error) => error.into(),
+            DelayedError::Invite(error) => error.into(),
+            DelayedError::Store(error) => error.into(),
         }
     }
 }
