@@ -3,6 +3,7 @@
 
 mod avatar;
 mod button;
+mod change;
 mod dialog;
 mod emoji_picker;
 mod field;
@@ -16,6 +17,7 @@ pub mod words;
 
 pub use avatar::{Avatar, hue};
 pub use button::{Button, IconButton, Style};
+pub use change::{ChangeFold, ChangeLine};
 pub use dialog::Dialog;
 pub use emoji_picker::EmojiPicker;
 pub use field::{Field, Segments, Switch};

@@ -20,11 +20,13 @@ use crate::{
 };
 
 mod content;
+mod fold;
 mod row;
 mod send;
 mod translate;
 
 pub(crate) use content::preview_of;
+pub use fold::{Happening, Part, Summary, runs};
 pub use row::*;
 pub use send::MAX_TEXT;
 

@@ -1,8 +1,8 @@
 //! What the core's kinds are called by people.
 
-use kith_client_core::ErrorKind;
 use kith_client_core::rooms::{PreviewKind, RoomName};
-use kith_client_core::timeline::{Change, ChangeKind};
+use kith_client_core::timeline::{Change, ChangeKind, Happening, Part, Summary};
+use kith_client_core::{ErrorKind, Person};
 
 use crate::t;
 
@@ -69,6 +69,45 @@ pub fn change(change: &Change) -> String {
         ChangeKind::Pinned => t!("change-pinned", name: name),
         ChangeKind::Replaced => t!("change-replaced", name: name),
         ChangeKind::Other(kind) => t!("change-other", name: name, kind: kind.clone()),
+    }
+}
+
+/// What happened to a room in a run of changes, in a line.
+pub fn summary(summary: &Summary) -> String {
+    let parts = summary.parts.iter().map(part);
+    parts.reduce(|before, after| t!("fold-and", before: before, after: after)).unwrap_or_default()
+}
+
+fn part(part: &Part) -> String {
+    let (names, count) = (names(&part.who), part.who.len());
+    match part.happening {
+        Happening::Created { settings: 0 } => t!("change-created", name: names),
+        Happening::Created { settings } => t!("fold-created", names: names, count: settings),
+        Happening::Set { settings } => t!("fold-set", names: names, count: settings),
+        Happening::Invited => t!("fold-invited", names: names, count: count),
+        Happening::Joined => t!("change-joined", name: names),
+        Happening::Left => t!("change-left", name: names),
+        Happening::CameAndWent => t!("fold-came-and-went", names: names),
+        Happening::CameBack => t!("fold-came-back", names: names),
+        Happening::Removed => t!("fold-removed", names: names, count: count),
+        Happening::Banned => t!("fold-banned", names: names, count: count),
+        Happening::Unbanned => t!("fold-unbanned", names: names, count: count),
+        Happening::DeclinedInvite => t!("fold-declined", names: names, count: count),
+        Happening::Uninvited => t!("fold-uninvited", names: names, count: count),
+        Happening::Knocked => t!("fold-knocked", names: names),
+        Happening::ChangedProfile => t!("fold-profile", names: names),
+    }
+}
+
+/// `Bob, Carol and 3 others`
+fn names(who: &[Person]) -> String {
+    let name = |index: usize| who[index].name.clone();
+    match who.len() {
+        0 => String::new(),
+        1 => name(0),
+        2 => t!("names-two", first: name(0), second: name(1)),
+        3 => t!("names-three", first: name(0), second: name(1), third: name(2)),
+        all => t!("names-many", first: name(0), second: name(1), others: all - 2, all: all),
     }
 }
 

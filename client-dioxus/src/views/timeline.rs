@@ -1,24 +1,31 @@
 //! What is said in a room, as much of it as a screen needs.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use dioxus::prelude::*;
 use dioxus::router::Navigator;
 use futures_util::StreamExt;
 use kith_client_core::Person;
 use kith_client_core::html::MatrixLink;
 use kith_client_core::room::RoomDetails;
-use kith_client_core::timeline::{Item, ItemId, Message, Timeline, TimelineRow};
+use kith_client_core::timeline::{Change, Item, ItemId, Message, Timeline, TimelineRow, runs};
 
 use super::room::{About, Room};
 use crate::adapter::{drive, use_latest};
 use crate::route::Route;
 use crate::state::{Open, Session, use_session};
-use crate::ui::{Action, Avatar, Icon, IconButton, MessageView, Spinner, words};
+use crate::ui::{
+    Action, Avatar, ChangeFold, ChangeLine, Icon, IconButton, MessageView, Spinner, words,
+};
 use crate::{i18n, platform, t};
 
-/// Rows that are part of the page at a time.
+/// Lines that are part of the page at a time: a row, or a run of changes.
 const MOUNTED: usize = 300;
-/// Rows that come or go when the window moves.
+/// Lines that come or go when the window moves.
 const STEP: usize = 100;
+/// So many fill a page.
+const FULL: usize = 30;
 /// Events of one step into the past.
 const PAGE: u16 = 50;
 /// Pixels from the top at which the past is loaded, and from the bottom at which one has read.
@@ -29,8 +36,8 @@ const TOGETHER: u64 = 5 * 60 * 1000;
 
 const SCROLLER: &str = "timeline";
 
-/// Which rows are on the page: all but the `newer` last ones, and of those the last [`MOUNTED`].
-pub(super) fn window(length: usize, newer: usize) -> std::ops::Range<usize> {
+/// Which lines are on the page: all but the `newer` last ones, and of those the last [`MOUNTED`].
+pub(super) fn window(length: usize, newer: usize) -> Range<usize> {
     let end = length - newer.min(length);
     end.saturating_sub(MOUNTED)..end
 }
@@ -51,6 +58,7 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
     let mut at_bottom = use_signal(|| true);
     // Counts up when somebody comes back to a page that was out of sight.
     let mut looked = use_signal(|| 0u32);
+    let opened = use_signal(BTreeSet::new);
     let mut loading = use_signal(|| false);
     let mut complete = use_signal(|| false);
     let followed = timeline.clone();
@@ -66,8 +74,7 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
 
     let past = timeline.clone();
     let older = use_callback(move |()| {
-        let length = rows.peek().len();
-        let shown = window(length, *newer.peek());
+        let shown = window(lines(rows).len(), *newer.peek());
         if shown.start > 0 {
             // They are here already; as many of the newest leave the page.
             let hidden = *newer.peek();
@@ -92,7 +99,8 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
     });
     // A page that is not full has nothing to scroll, so it fills itself.
     use_effect(move || {
-        if rows.len() < 30 && !complete() && !loading() {
+        let few = rows.len() < FULL || lines(rows).len() < FULL;
+        if few && !complete() && !loading() {
             older.call(());
         }
     });
@@ -123,7 +131,9 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
             newer.set(hidden.saturating_sub(STEP));
         }
     };
-    let shown = window(rows.len(), newer());
+    // Which rows there are changes when their number does; what they say, each of them sees for itself.
+    let lines = if rows.is_empty() { Vec::new() } else { lines(rows) };
+    let shown = lines[window(lines.len(), newer())].to_vec();
     let typists = timeline.clone();
     rsx! {
         div { class: "timeline-wrap", onmouseenter: move |_| looked += 1, onfocusin: move |_| looked += 1,
@@ -132,8 +142,8 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
                     if loading() {
                         div { class: "loading-older", role: "status", aria_label: t!("loading"), Spinner {} }
                     }
-                    for index in shown {
-                        Row { key: "{key_of(rows, index)}", rows, index, timeline: timeline.clone(), details }
+                    for line in shown {
+                        Line { key: "{key_of(rows, line.end - 1)}", rows, line, opened, timeline: timeline.clone(), details }
                     }
                 }
             }
@@ -157,21 +167,33 @@ fn key_of(rows: Store<Vec<TimelineRow>>, index: usize) -> String {
     rows.get(index).map(|row| row.peek().key.clone()).unwrap_or_default()
 }
 
+/// The rows of each line.
+fn lines(rows: Store<Vec<TimelineRow>>) -> Vec<Range<usize>> {
+    runs(rows.peek().iter().map(|row| matches!(row.item, Item::Change(_))))
+}
+
 /// As HTML's `id`.
 fn element_id(event_id: &str) -> String {
     format!("event-{event_id}")
 }
 
 #[component]
-fn Row(
+fn Line(
     rows: Store<Vec<TimelineRow>>,
-    index: usize,
+    line: Range<usize>,
+    opened: Signal<BTreeSet<String>>,
     timeline: Timeline,
     details: Signal<Option<RoomDetails>>,
 ) -> Element {
     let session = use_session();
     let room = use_context::<Room>();
     let navigator = use_navigator();
+    if line.len() > 1 {
+        return rsx! {
+            Fold { rows, line, opened }
+        };
+    }
+    let index = line.start;
     let Some(row) = rows.get(index) else { return rsx! {} };
     match row.cloned().item {
         Item::DateDivider(time) => rsx! {
@@ -184,10 +206,7 @@ fn Row(
             Start { details }
         },
         Item::Change(change) => rsx! {
-            div { class: "event",
-                Avatar { id: change.sender.id.clone(), name: change.sender.name.clone(), media: change.sender.avatar.clone(), size: 16 }
-                span { title: i18n::long_time(change.time), {words::change(&change)} }
-            }
+            ChangeLine { change: *change }
         },
         Item::Message(message) => {
             let before = index.checked_sub(1).and_then(|before| rows.get(before));
@@ -207,6 +226,40 @@ fn Row(
                     onaction: move |action| act(session, room, navigator, &timeline, &acted, action),
                 }
             }
+        }
+    }
+}
+
+/// A run of changes. It stays open when it grows at either end: one of its rows is among the `opened` then.
+#[component]
+fn Fold(
+    rows: Store<Vec<TimelineRow>>,
+    line: Range<usize>,
+    mut opened: Signal<BTreeSet<String>>,
+) -> Element {
+    let (mut keys, mut changes) = (Vec::new(), Vec::<Change>::new());
+    for row in line.filter_map(|index| rows.get(index)) {
+        let row = row.read();
+        keys.push(row.key.clone());
+        if let Item::Change(change) = &row.item {
+            changes.push((**change).clone());
+        }
+    }
+    let open = keys.iter().any(|key| opened.read().contains(key));
+    rsx! {
+        ChangeFold {
+            changes,
+            open,
+            ontoggle: move |()| {
+                let mut opened = opened.write();
+                for key in &keys {
+                    if open {
+                        opened.remove(key);
+                    } else {
+                        opened.insert(key.clone());
+                    }
+                }
+            },
         }
     }
 }

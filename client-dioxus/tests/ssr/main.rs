@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![recursion_limit = "512"]
 
+mod changes;
 mod messages;
 mod rooms;
 mod texts;

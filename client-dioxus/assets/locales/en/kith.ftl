@@ -55,6 +55,11 @@ date-with-year = { $weekday }, { $day } { $month } { $year }
 date-short = { $day }/{ $number }
 date-short-with-year = { $day }/{ $number }/{ $year }
 
+# Another tab
+elsewhere-title = Kith is open in another tab
+elsewhere-text = One tab at a time keeps your encryption safe. If you go on here, the other one stops.
+elsewhere-use = Use it here
+
 # Signing in
 welcome-claim = Your team's words belong to your team.
 welcome-point-private = Private chats are encrypted from end to end
@@ -202,7 +207,7 @@ emoji-symbols = Symbols
 emoji-flags = Flags
 
 # What happened in a room
-change-joined = { $name } came in
+change-joined = { $name } joined
 change-invited = { $name } invited { $who }
 change-left = { $name } left
 change-removed = { $name } removed { $who }
@@ -213,7 +218,7 @@ change-revoked = { $name } took back the invitation of { $who }
 change-knocked = { $name } asks to come in
 change-name = { $name } is now called { $to }
 change-avatar = { $name } changed their picture
-change-created = { $name } made the room
+change-created = { $name } created the room
 change-room-name = { $name } called the room { $to }
 change-room-unnamed = { $name } removed the room's name
 change-topic = { $name } set the topic: { $to }
@@ -226,6 +231,49 @@ change-history = { $name } changed who may read the past
 change-pinned = { $name } changed the pinned messages
 change-replaced = { $name } moved the room
 change-other = { $name } changed { $kind }
+
+# A run of changes in one line
+fold-and = { $before }; { $after }
+fold-created = { $names } created the room and changed { $count ->
+    [one] one setting
+   *[other] { $count } settings
+}
+fold-set = { $names } changed { $count ->
+    [one] one setting of the room
+   *[other] { $count } settings of the room
+}
+fold-invited = { $names } { $count ->
+    [one] was invited
+   *[other] were invited
+}
+fold-came-and-went = { $names } joined and left
+fold-came-back = { $names } left and rejoined
+fold-removed = { $names } { $count ->
+    [one] was removed
+   *[other] were removed
+}
+fold-banned = { $names } { $count ->
+    [one] was banned
+   *[other] were banned
+}
+fold-unbanned = { $names } { $count ->
+    [one] is no longer banned
+   *[other] are no longer banned
+}
+fold-declined = { $names } declined { $count ->
+    [one] the invitation
+   *[other] their invitations
+}
+fold-uninvited = { $names } { $count ->
+    [one] is no longer invited
+   *[other] are no longer invited
+}
+fold-knocked = { $names } asked to join
+fold-profile = { $names } changed their name or picture
+fold-earlier = { $count } earlier changes
+names-two = { $first } and { $second }
+names-three = { $first }, { $second } and { $third }
+names-many = { $first }, { $second } and { $others } others
 
 # A room's details
 members = Members
@@ -297,6 +345,10 @@ recovery-new-key = Make a new recovery key
 recovery-write-down = Write this key down, or keep it in a password manager. It is shown only now.
 recover = Unlock
 recovered = Your messages are on their way
+identity-lost = I have lost everything
+identity-reset = Begin anew
+identity-reset-text = Only if the recovery key and all other devices are lost: you get a new identity. Old messages stay closed for ever, and everybody who has verified you must do so again.
+identity-new = You have a new identity. Set up a recovery key now.
 backup-on = Keys are backed up on the server, encrypted
 backup-off = Keys are not backed up
 devices-text = Sign out whatever you no longer use or do not know.

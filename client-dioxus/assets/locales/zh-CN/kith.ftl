@@ -55,6 +55,11 @@ date-with-year = { $year }年{ $number }月{ $day }日 { $weekday }
 date-short = { $number }月{ $day }日
 date-short-with-year = { $year }/{ $number }/{ $day }
 
+# 另一个标签页
+elsewhere-title = Kith 已在另一个标签页中打开
+elsewhere-text = 为了保护您的加密，同一时间只能使用一个标签页。如果在这里继续，另一个会停止。
+elsewhere-use = 在这里使用
+
 # 登录
 welcome-claim = 团队的话语，属于团队自己。
 welcome-point-private = 私聊端到端加密
@@ -221,6 +226,25 @@ change-pinned = { $name } 更改了置顶消息
 change-replaced = { $name } 迁移了房间
 change-other = { $name } 更改了 { $kind }
 
+# 一行概括连续的变动
+fold-and = { $before }；{ $after }
+fold-created = { $names } 创建了房间，并更改了 { $count } 项设置
+fold-set = { $names } 更改了 { $count } 项房间设置
+fold-invited = { $names } 收到了邀请
+fold-came-and-went = { $names } 加入后又离开了
+fold-came-back = { $names } 离开后又重新加入
+fold-removed = { $names } 被移除
+fold-banned = { $names } 被封禁
+fold-unbanned = { $names } 已解封
+fold-declined = { $names } 拒绝了邀请
+fold-uninvited = { $names } 的邀请已撤回
+fold-knocked = { $names } 请求加入
+fold-profile = { $names } 更改了名字或头像
+fold-earlier = 更早的 { $count } 项变动
+names-two = { $first } 和 { $second }
+names-three = { $first }、{ $second } 和 { $third }
+names-many = { $first }、{ $second } 等 { $all } 人
+
 # 房间详情
 members = 成员
 invite-people = 邀请成员
@@ -291,6 +315,10 @@ recovery-new-key = 生成新的恢复密钥
 recovery-write-down = 请写下此密钥，或存入密码管理器。它只在此刻显示。
 recover = 解锁
 recovered = 您的消息正在恢复
+identity-lost = 我丢失了全部密钥和设备
+identity-reset = 重新开始
+identity-reset-text = 仅在恢复密钥和所有其他设备都丢失时使用：您会得到新的身份。旧消息将永远无法打开，验证过您的人需要重新验证。
+identity-new = 您有了新的身份。请立即设置恢复密钥。
 backup-on = 密钥已加密备份在服务器上
 backup-off = 密钥没有备份
 devices-text = 请退出不再使用或不认识的设备。
