@@ -9,7 +9,7 @@ use crate::pictures::Pictures;
 use crate::preferences::Preferences;
 use crate::route::Route;
 use crate::state::{Phase, Session};
-use crate::ui::{ToastStack, Toasts, words};
+use crate::ui::{Button, Empty, Icon, Style, ToastStack, Toasts, words};
 use crate::views::Welcome;
 use crate::{platform, t};
 
@@ -20,31 +20,62 @@ pub fn App() -> Element {
     let preferences = use_context_provider(Preferences::kept);
     let toasts = use_hook(|| provide_root_context(Toasts::new()));
     let mut phase = use_context_provider(|| Signal::new(Phase::Starting));
+    let begin = use_callback(move |insist: bool| {
+        phase.set(Phase::Starting);
+        spawn(async move {
+            phase.set(match platform::claim_storage(insist).await {
+                true => restored(toasts).await,
+                false => Phase::Elsewhere,
+            });
+        });
+    });
     use_hook(|| {
         platform::set_language(texts.language.peek().tag());
+        begin.call(false);
         spawn(async move {
-            let restored = Account::restore(&platform::storage()).await;
-            phase.set(match restored {
-                Ok(Some(account)) => Phase::SignedIn(account),
-                Ok(None) => Phase::SignedOut,
-                Err(error) => {
-                    tracing::warn!(%error, "the session did not come back");
-                    toasts.say(words::error(error.kind()));
-                    Phase::SignedOut
-                }
-            });
+            platform::storage_wanted().await;
+            if let Phase::SignedIn(account) = phase.peek().clone() {
+                account.pause().await;
+            }
+            platform::begin_anew();
         });
     });
     rsx! {
         div { class: "app", "data-theme": (preferences.theme)().name(), "data-language": (texts.language)().tag(),
             match phase() {
                 Phase::Starting => rsx! { Starting {} },
+                Phase::Elsewhere => rsx! { Elsewhere { onuse: move |()| begin.call(true) } },
                 Phase::SignedOut => rsx! { Welcome {} },
                 Phase::SignedIn(account) => rsx! {
                     SignedIn { key: "{account.user_id()}/{account.device_id()}", account }
                 },
             }
             ToastStack {}
+        }
+    }
+}
+
+/// Who was signed in when the program ended.
+async fn restored(toasts: Toasts) -> Phase {
+    match Account::restore(&platform::storage()).await {
+        Ok(Some(account)) => Phase::SignedIn(account),
+        Ok(None) => Phase::SignedOut,
+        Err(error) => {
+            tracing::warn!(%error, "the session did not come back");
+            toasts.say(words::error(error.kind()));
+            Phase::SignedOut
+        }
+    }
+}
+
+/// Two tabs would write the same keys.
+#[component]
+fn Elsewhere(onuse: EventHandler<()>) -> Element {
+    rsx! {
+        main { class: "elsewhere",
+            Empty { icon: Icon::Screen, title: t!("elsewhere-title"), text: t!("elsewhere-text"),
+                Button { style: Style::Primary, onclick: move |_| onuse.call(()), {t!("elsewhere-use")} }
+            }
         }
     }
 }

@@ -21,6 +21,17 @@ pub fn storage() -> Storage {
     Storage::folder(folder())
 }
 
+/// A person opens one window.
+pub async fn claim_storage(_insist: bool) -> bool {
+    true
+}
+
+pub async fn storage_wanted() {
+    std::future::pending().await
+}
+
+pub fn begin_anew() {}
+
 /// What other devices of the account call this one.
 pub fn device_name() -> String {
     format!("Kith ({})", std::env::consts::OS)

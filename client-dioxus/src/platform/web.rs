@@ -7,7 +7,7 @@ use dioxus::prelude::*;
 use dioxus::web::{WebEventExt, WebFileData};
 use js_sys::{Array, Date, Uint8Array};
 use kith_client_core::Storage;
-use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::*;
 use web_sys::{Document, Element, HtmlElement, Window};
 
 use super::LocalTime;
@@ -22,6 +22,37 @@ fn document() -> Document {
 
 fn element(id: &str) -> Option<Element> {
     document().get_element_by_id(id)
+}
+
+#[wasm_bindgen(module = "/js/tabs.js")]
+extern "C" {
+    #[wasm_bindgen(catch)]
+    async fn claim(insist: bool) -> Result<JsValue, JsValue>;
+    async fn asked();
+}
+
+/// Makes this the one page that uses [`storage`], until it goes. False: another one is, and `insist` was not
+/// said, which takes it over within some seconds.
+pub async fn claim_storage(insist: bool) -> bool {
+    match claim(insist).await {
+        Ok(claimed) => claimed.is_truthy(),
+        Err(error) => {
+            tracing::warn!(?error, "nobody knows whether another page is open");
+            true
+        }
+    }
+}
+
+/// Ends when another page wants to be that one, or has become it: then this one is to begin anew.
+pub async fn storage_wanted() {
+    asked().await;
+}
+
+/// Loads the page again.
+pub fn begin_anew() {
+    if window().location().reload().is_err() {
+        tracing::warn!("the page does not load again");
+    }
 }
 
 /// Where the account and what it has seen are kept.
