@@ -94,6 +94,39 @@ await bob.button("Leave the call").click();
 await alice.page.locator(".call-banner").waitFor({ state: "detached" });
 saw("left");
 
+/** Both are in the call again; the first of them begins it. */
+async function again(first, second) {
+    await first.button("Call").click();
+    await first.button("Join the call", first.page.locator("#lobby")).click();
+    await second.page.locator(".call-banner").getByRole("button", { name: "Join" }).click();
+    await second.button("Join the call", second.page.locator("#lobby")).click();
+    for (const person of [first, second]) await person.page.locator(".tile:not(.own)").waitFor();
+}
+
+// Whoever closes the page is out of the call at once, and not when the membership runs out.
+await again(alice, bob);
+await bob.page.goto("about:blank");
+await alice.page.locator(".tile:not(.own)").waitFor({ state: "detached" });
+await alice.button("Leave the call").click();
+await alice.page.locator(".stage").waitFor({ state: "detached" });
+await alice.page.locator(".call-banner").waitFor({ state: "detached" });
+await bob.page.goto(url);
+await bob.page.locator(".room-item", { hasText: "alice" }).click();
+saw("page closed");
+
+// Whoever signs out is neither seen nor heard any more.
+await again(bob, alice);
+await alice.button("Settings").click();
+await alice.button("Profile").click();
+await alice.button("Sign out").click();
+await alice.page.getByLabel("User name").waitFor();
+await aliceAtBobs.waitFor({ state: "detached" });
+assert.equal(await alice.page.locator("video, body > audio").count(), 0);
+await bob.button("Leave the call").click();
+await bob.page.locator(".stage").waitFor({ state: "detached" });
+await bob.page.locator(".call-banner").waitFor({ state: "detached" });
+saw("signed out");
+
 alice.done();
 bob.done();
 await chromium.close();

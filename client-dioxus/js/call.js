@@ -91,6 +91,16 @@ export async function join(url, jwt, identity, key, keyIndex, microphone, camera
     return call;
 }
 
+let farewell;
+
+/** The request by which the browser tells the room if the page goes in the middle of a call; without a URL, none. */
+export function atTheEnd(url, token) {
+    removeEventListener("pagehide", farewell);
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    farewell = url && (() => fetch(url, { method: "PUT", headers, body: "{}", keepalive: true }));
+    if (farewell) addEventListener("pagehide", farewell);
+}
+
 /** Everything after which the screen may have to change. */
 const CHANGES = [
     "ActiveSpeakersChanged", "ConnectionStateChanged", "LocalTrackPublished", "LocalTrackUnpublished",

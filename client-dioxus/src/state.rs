@@ -12,6 +12,8 @@ use crate::ui::{Toasts, words};
 pub enum Phase {
     /// Looking whether somebody was signed in.
     Starting,
+    /// Another tab has the account.
+    Elsewhere,
     SignedOut,
     SignedIn(Account),
 }
@@ -92,6 +94,8 @@ impl Session {
     pub fn sign_out(mut self) {
         let account = self.account();
         self.close();
+        // Nothing can be done any more with an account that is about to go.
+        self.phase.set(Phase::Starting);
         dioxus::core::spawn_forever(async move {
             if let Err(error) = account.sign_out().await {
                 tracing::warn!(%error, "this device could not forget the account");

@@ -3,7 +3,7 @@
 //!
 //! A member of a call is a state event `org.matrix.msc3401.call.member` for each device, as Element Call
 //! writes it ([MSC4143](https://github.com/matrix-org/matrix-spec-proposals/pull/4143)); it runs out
-//! unless it is renewed. The relay is that of the one who has been in the call longest, and its
+//! unless it is renewed, and the server ends it sooner if it can hold a leave back (`held`). The relay is that of the one who has been in the call longest, and its
 //! password is an OpenID token ([MSC4195](https://github.com/matrix-org/matrix-spec-proposals/pull/4195)).
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use async_stream::stream;
 use futures_util::StreamExt;
 use matrix_sdk::{
     Room,
-    ruma::{OwnedDeviceId, OwnedUserId, UserId},
+    ruma::{MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedUserId, UserId},
     sleep::sleep,
 };
 use tokio::sync::mpsc;
@@ -22,6 +22,7 @@ use crate::{
     timeout::{LONG, USUAL, within},
 };
 
+mod held;
 mod keys;
 mod membership;
 mod relay;
@@ -85,6 +86,22 @@ pub struct MediaKey {
     pub key: Vec<u8>,
 }
 
+/// The request that tells the room that this device has left: `PUT`, with the body `{}`. For a page that
+/// goes, and whose program goes with it.
+#[derive(Clone)]
+pub struct Farewell {
+    pub url: String,
+    /// For the header `Authorization: Bearer ...`
+    pub access_token: String,
+}
+
+/// The one call that this device is in.
+pub(crate) struct Attended {
+    room: Room,
+    /// The leave that the server holds back, if it does such things.
+    held: Option<String>,
+}
+
 impl std::fmt::Debug for MediaKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MediaKey")
@@ -98,6 +115,20 @@ impl Account {
     /// The call of a room that the user is in.
     pub fn call(&self, room_id: &str) -> Result<Call, Error> {
         Ok(Call { account: self.clone(), room: self.known_room(room_id)? })
+    }
+
+    /// Leaves the call that this device is in, if it is in one.
+    pub(crate) async fn leave_call(&self) -> Result<(), Error> {
+        let attended = self.inner().attended.lock().take();
+        let Some(Attended { room, held }) = attended else { return Ok(()) };
+        within(USUAL, async {
+            membership::withdraw(&room).await?;
+            if let Some(delay_id) = held {
+                held::cancel(&room, delay_id).await;
+            }
+            Ok::<_, Error>(())
+        })
+        .await
     }
 }
 
@@ -136,7 +167,7 @@ impl Call {
         within(LONG, async {
             let service = self.service().await?;
             let ticket = relay::ticket(&self.account, &service, self.room.room_id()).await?;
-            membership::announce(&self.room, &service, None).await?;
+            self.enter(&service, None).await?;
             let identity = self.own_identity();
             let encrypted = self.room.latest_encryption_state().await?.is_encrypted();
             let key = encrypted.then(|| MediaKey::new(identity.clone(), 0));
@@ -157,6 +188,7 @@ impl Call {
             let mut members = call.members();
             let (mut present, mut given) = (Vec::new(), Vec::<OwnedDeviceId>::new());
             let (mut renewal, mut retry) = (Box::pin(sleep(RENEWAL)), Box::pin(sleep(RETRY)));
+            let mut beat = Box::pin(sleep(held::BEAT));
             loop {
                 tokio::select! {
                     key = received.recv() => {
@@ -167,6 +199,11 @@ impl Call {
                     () = &mut renewal => {
                         renewal = Box::pin(sleep(RENEWAL));
                         call.renew().await;
+                        continue;
+                    }
+                    () = &mut beat => {
+                        beat = Box::pin(sleep(held::BEAT));
+                        call.beat().await;
                         continue;
                     }
                     () = &mut retry => retry = Box::pin(sleep(RETRY)),
@@ -193,9 +230,57 @@ impl Call {
         .boxed_local()
     }
 
-    /// Leaves; the room is told.
+    /// Leaves, if this device is in this call; the room is told.
     pub async fn leave(&self) -> Result<(), Error> {
+        let here = |it: &Attended| it.room.room_id() == self.room.room_id();
+        if self.account.inner().attended.lock().as_ref().is_some_and(here) {
+            self.account.leave_call().await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the room that this device is not in the call, where an earlier run of the program was.
+    pub async fn withdraw(&self) -> Result<(), Error> {
         within(USUAL, membership::withdraw(&self.room)).await
+    }
+
+    /// What to do if there is no time to [`Call::leave`]. `None`: nobody is signed in any more.
+    pub fn farewell(&self) -> Option<Farewell> {
+        let url = membership::own_url(&self.room)?.into();
+        Some(Farewell { url, access_token: self.account.client().access_token()? })
+    }
+
+    /// Tells the room that this device is in the call, and the server when it is not.
+    async fn enter(
+        &self,
+        service: &str,
+        since: Option<MilliSecondsSinceUnixEpoch>,
+    ) -> Result<(), Error> {
+        // First: whoever vanishes in between is out all the same.
+        let held = held::schedule(&self.room).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the server will not know when this device vanishes");
+            None
+        });
+        let attended = Attended { room: self.room.clone(), held };
+        self.account.inner().attended.lock().replace(attended);
+        membership::announce(&self.room, service, since).await
+    }
+
+    /// The leave that the server holds back, as long as this device is in this call.
+    fn held(&self) -> Option<String> {
+        let attended = self.account.inner().attended.lock();
+        let here = |it: &&Attended| it.room.room_id() == self.room.room_id();
+        attended.as_ref().filter(here)?.held.clone()
+    }
+
+    async fn beat(&self) {
+        let Some(delay_id) = self.held() else { return };
+        let next =
+            within(USUAL, async { Ok::<_, Error>(held::restart(&self.room, &delay_id).await) });
+        if next.await.is_ok_and(|next| next == held::Next::Enter) {
+            let entered = within(USUAL, async { self.enter(&self.service().await?, None).await });
+            self.warn(entered.await);
+        }
     }
 
     async fn renew(&self) {
@@ -203,7 +288,11 @@ impl Call {
             let since = membership::own_created(&self.room).await;
             membership::announce(&self.room, &self.service().await?, since).await
         });
-        if let Err(error) = renewed.await {
+        self.warn(renewed.await);
+    }
+
+    fn warn(&self, renewed: Result<(), Error>) {
+        if let Err(error) = renewed {
             tracing::warn!(%error, "the membership in the call could not be renewed");
         }
     }

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    Error, ErrorKind, Homeserver, Registration, Storage, Stream, homeserver, media,
+    Error, ErrorKind, Homeserver, Registration, Storage, Stream, calls, homeserver, media,
     storage::{Record, Stores},
     timeout::{LONG, USUAL, within},
 };
@@ -32,6 +32,7 @@ pub(crate) struct Inner {
     client: Client,
     pub(crate) sync: Arc<SyncService>,
     pub(crate) media: Mutex<media::Cache>,
+    pub(crate) attended: Mutex<Option<calls::Attended>>,
     connection: watch::Sender<Connection>,
     storage: Storage,
     stores: Stores,
@@ -128,6 +129,9 @@ impl Account {
     pub async fn sign_out(self) -> Result<(), Error> {
         self.0._keeper.lock().take();
         self.0.sync.stop().await;
+        if let Err(error) = self.leave_call().await {
+            tracing::warn!(%error, "the room does not know yet that the call was left");
+        }
         let signed_out = within(USUAL, self.client().logout()).await;
         if let Err(error) = signed_out {
             tracing::warn!(%error, "signed out here, but not on the server");
@@ -159,6 +163,7 @@ impl Account {
             client,
             sync,
             media: Mutex::default(),
+            attended: Mutex::default(),
             connection,
             storage: storage.clone(),
             stores,

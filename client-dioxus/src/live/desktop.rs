@@ -1,6 +1,6 @@
 //! The desktop's web view has no WebRTC: nobody gets into a call from there.
 
-use kith_client_core::calls::{MediaKey, Ticket};
+use kith_client_core::calls::{Farewell, MediaKey, Ticket};
 
 use super::{Choice, Device, Scene};
 
@@ -20,6 +20,8 @@ pub async fn preview(_element: &str, _camera: &str) -> bool {
 }
 
 pub fn end_preview() {}
+
+pub fn at_the_end(_farewell: Option<&Farewell>) {}
 
 /// Never made: [`Live::join`] fails.
 #[derive(Clone, PartialEq)]

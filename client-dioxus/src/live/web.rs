@@ -1,7 +1,7 @@
 //! LiveKit's client in the browser.
 
 use js_sys::{Array, Uint8Array};
-use kith_client_core::calls::{MediaKey, Ticket};
+use kith_client_core::calls::{Farewell, MediaKey, Ticket};
 use wasm_bindgen::prelude::*;
 
 use super::{Choice, Device, DeviceKind, Scene, Tile};
@@ -51,6 +51,8 @@ extern "C" {
     async fn js_permit() -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch, js_name = preview)]
     async fn js_preview(element: &str, camera: &str) -> Result<(), JsValue>;
+    #[wasm_bindgen(js_name = atTheEnd)]
+    fn js_at_the_end(url: Option<&str>, token: Option<&str>);
     #[wasm_bindgen(js_name = endPreview)]
     fn js_end_preview();
     #[wasm_bindgen(catch)]
@@ -122,6 +124,11 @@ pub async fn preview(element: &str, camera: &str) -> bool {
 
 pub fn end_preview() {
     js_end_preview();
+}
+
+/// If the page goes, the browser tells the room so; `None`: not any more.
+pub fn at_the_end(farewell: Option<&Farewell>) {
+    js_at_the_end(farewell.map(|it| it.url.as_str()), farewell.map(|it| it.access_token.as_str()));
 }
 
 /// A call that this device is in.

@@ -76,7 +76,7 @@ pub fn CallPlace(room_id: String) -> Element {
             let room_id = left_over.clone();
             session.run(move |account| {
                 let room_id = room_id.clone();
-                async move { account.call(&room_id)?.leave().await }
+                async move { account.call(&room_id)?.withdraw().await }
             });
         }
     });
@@ -175,6 +175,7 @@ pub(super) fn enter(
         if let Err(error) = call.leave().await {
             tracing::warn!(%error, "the room does not know yet that the call was left");
         }
+        live::at_the_end(None);
         // The views may be gone by now: somebody has signed out.
         let still =
             current.try_peek().is_ok_and(|it| it.as_ref().is_some_and(|it| it.call == call));
@@ -192,6 +193,7 @@ async fn attend(
     choice: &Choice,
 ) -> Result<(), Error> {
     let ticket = call.join().await?;
+    live::at_the_end(call.farewell().as_ref());
     // From here on no key is missed.
     let mut keys = call.run(&ticket);
     let live = match Live::join(&ticket, choice).await {

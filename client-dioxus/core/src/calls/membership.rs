@@ -7,7 +7,7 @@ use matrix_sdk::{
     ruma::{
         MilliSecondsSinceUnixEpoch, OwnedUserId,
         events::{
-            SyncStateEvent,
+            StateEventContent, SyncStateEvent,
             call::member::{
                 ActiveFocus, ActiveLivekitFocus, Application, CallApplicationContent,
                 CallMemberEventContent, CallMemberStateKey, CallScope, Focus, LivekitFocus,
@@ -17,6 +17,7 @@ use matrix_sdk::{
     },
 };
 use matrix_sdk_base::deserialized_responses::SyncOrStrippedState;
+use url::Url;
 
 use super::{CallMember, LIFETIME};
 use crate::{Error, room::person};
@@ -89,9 +90,19 @@ pub(super) async fn withdraw(room: &Room) -> Result<(), Error> {
     Ok(())
 }
 
+/// Where [`withdraw`] sends `{}`, for whoever must do it without this program.
+pub(super) fn own_url(room: &Room) -> Option<Url> {
+    let mut url = room.client().homeserver();
+    let kind = CallMemberEventContent::new_empty(None).event_type().to_string();
+    let (room_id, key) = (room.room_id().as_str(), own_key(room));
+    let path = ["_matrix", "client", "v3", "rooms", room_id, "state", &kind, key.as_ref()];
+    url.path_segments_mut().ok()?.pop_if_empty().extend(path);
+    Some(url)
+}
+
 /// `_@alice:team.example_DEVICE_m.call`: nobody else may write a key that begins with the user's own ID,
 /// and so the underscore is what lets servers accept it.
-fn own_key(room: &Room) -> CallMemberStateKey {
+pub(super) fn own_key(room: &Room) -> CallMemberStateKey {
     let device = room.client().device_id().map(ToString::to_string).unwrap_or_default();
     CallMemberStateKey::new(room.own_user_id().to_owned(), Some(format!("{device}_m.call")), true)
 }
