@@ -8,7 +8,7 @@ use matrix_sdk::{
         CrossSigningResetAuthType, VerificationState as SdkVerification, backups::BackupState,
         recovery::RecoveryState,
     },
-    ruma::UserId,
+    ruma::{UserId, api::client::uiaa::UiaaInfo, events::GlobalAccountDataEventType, serde::Raw},
 };
 
 use crate::{
@@ -30,6 +30,9 @@ pub struct EncryptionState {
     /// Keys are being backed up on the server.
     pub backup: bool,
 }
+
+/// Tries to upload a new identity.
+const MAX_UPLOADS: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
@@ -117,30 +120,51 @@ impl Account {
     /// told; old messages that only the old one could read stay closed. The password proves that it is
     /// the user.
     ///
-    /// Errors: [`ErrorKind::WrongPassword`], network; [`ErrorKind::NotSupported`] in the browser, where
-    /// matrix-sdk 0.18 would wait on a clock that is not there.
+    /// Errors: [`ErrorKind::WrongPassword`], [`ErrorKind::NotSupported`] where the server asks for more than
+    /// the password, network.
     pub async fn reset_identity(&self, password: &str) -> Result<(), Error> {
-        if cfg!(target_family = "wasm") {
-            return Err(ErrorKind::NotSupported.into());
-        }
+        let encryption = self.client().encryption();
         within(LONG, async {
-            let recovery = self.client().encryption().recovery();
-            let Some(handle) = recovery.reset_identity().await? else { return Ok(()) };
-            let session = match handle.auth_type() {
-                CrossSigningResetAuthType::Uiaa(wanted) => wanted.session.clone(),
-                CrossSigningResetAuthType::OAuth(_) => return Err(ErrorKind::NotSupported.into()),
-            };
-            let auth = self.password(password, session);
-            handle.reset(Some(auth)).await.map_err(|error| match &error {
-                matrix_sdk::encryption::recovery::RecoveryError::Sdk(refused)
-                    if refused.as_uiaa_response().is_some() =>
-                {
-                    ErrorKind::WrongPassword.into()
-                }
-                _ => Error::from(error),
-            })
+            encryption.wait_for_e2ee_initialization_tasks().await;
+            // Not `recovery().reset_identity()`, which deletes the backup before the password has proved
+            // anything, and then waits by tokio's clock, which a browser has not.
+            if let Some(handle) = encryption.reset_cross_signing().await? {
+                let CrossSigningResetAuthType::Uiaa(wanted) = handle.auth_type() else {
+                    return Err(ErrorKind::NotSupported.into());
+                };
+                self.upload_identity(password, wanted.session.clone()).await?;
+            }
+            // What only the lost key opens is of no use: no recovery, and a backup that begins anew.
+            encryption.backups().disable_and_delete().await?;
+            let nothing = Raw::new(&serde_json::json!({}))?.cast_unchecked();
+            let default = GlobalAccountDataEventType::SecretStorageDefaultKey;
+            self.client().account().set_account_data_raw(default, nothing).await?;
+            encryption.recovery().enable_backup().await?;
+            Ok::<_, Error>(())
         })
         .await
+    }
+
+    /// Uploads the identity that was just made.
+    async fn upload_identity(
+        &self,
+        password: &str,
+        mut session: Option<String>,
+    ) -> Result<(), Error> {
+        let encryption = self.client().encryption();
+        for _ in 0..MAX_UPLOADS {
+            let auth = self.password(password, session);
+            let Err(error) = encryption.bootstrap_cross_signing(Some(auth)).await else {
+                return Ok(());
+            };
+            session = match error.as_uiaa_response() {
+                None => return Err(error.into()),
+                Some(wanted) if is_refused(wanted) => return Err(ErrorKind::WrongPassword.into()),
+                // Meanwhile the sync has brought the old identity, and the SDK has made yet another one.
+                Some(wanted) => wanted.session.clone(),
+            };
+        }
+        Err(ErrorKind::Timeout.into())
     }
 
     /// Is there another device of the user that could verify this one?
@@ -161,4 +185,9 @@ impl Account {
         });
         Ok(identity.await?.map(|identity| identity.is_verified()))
     }
+}
+
+/// The password was wrong.
+fn is_refused(answer: &UiaaInfo) -> bool {
+    answer.auth_error.as_ref().is_some_and(|error| error.kind.errcode().as_str() == "M_FORBIDDEN")
 }

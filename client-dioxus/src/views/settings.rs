@@ -5,6 +5,7 @@ use dioxus::prelude::*;
 mod appearance;
 mod devices;
 mod profile;
+mod proof;
 mod security;
 
 use crate::state::{Open, Tab, use_session};

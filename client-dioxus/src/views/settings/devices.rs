@@ -4,8 +4,9 @@ use dioxus::prelude::*;
 use kith_client_core::ErrorKind;
 use kith_client_core::settings::DeviceRow;
 
+use super::proof::PasswordForm;
 use crate::state::use_session;
-use crate::ui::{Button, Field, Icon, Spinner, Style, words};
+use crate::ui::{Button, Icon, Spinner, Style, words};
 use crate::{i18n, t};
 
 #[component]
@@ -36,16 +37,14 @@ pub fn Devices() -> Element {
 fn Device(device: DeviceRow, onchange: EventHandler<()>) -> Element {
     let session = use_session();
     let mut ending = use_signal(|| false);
-    let password = use_signal(String::new);
     let mut error = use_signal(|| None::<ErrorKind>);
     let mut busy = use_signal(|| false);
     let id = device.id.clone();
-    let end = move |event: FormEvent| {
-        event.prevent_default();
+    let end = move |password: String| {
         busy.set(true);
         let ids = [id.clone()];
         spawn(async move {
-            match session.account().sign_out_devices(&ids, &password.peek().clone()).await {
+            match session.account().sign_out_devices(&ids, &password).await {
                 Ok(()) => onchange.call(()),
                 Err(failed) => error.set(Some(failed.kind())),
             }
@@ -74,19 +73,13 @@ fn Device(device: DeviceRow, onchange: EventHandler<()>) -> Element {
                 }
             }
             if ending() {
-                form { class: "field", onsubmit: end,
-                    Field {
-                        id: "password-{device.id}",
-                        label: t!("password"),
-                        value: password,
-                        kind: "password",
-                        autocomplete: "current-password",
-                        error: error().map(words::error),
-                    }
-                    div { class: "row",
-                        Button { slim: true, onclick: move |_| ending.set(false), {t!("cancel")} }
-                        Button { slim: true, style: Style::Danger, submits: true, busy: busy(), {t!("sign-out")} }
-                    }
+                PasswordForm {
+                    id: "password-{device.id}",
+                    confirm: t!("sign-out"),
+                    busy: busy(),
+                    error: error(),
+                    oncancel: move |()| ending.set(false),
+                    onconfirm: end,
                 }
             }
         }

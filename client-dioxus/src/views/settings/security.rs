@@ -6,6 +6,7 @@ use kith_client_core::ErrorKind;
 use kith_client_core::encryption::{EncryptionState, Recovery};
 
 use super::super::verify::start;
+use super::proof::PasswordForm;
 use crate::adapter::use_latest;
 use crate::state::{put, use_session};
 use crate::ui::{Button, Field, Icon, Notice, Spinner, Style, Tone, words};
@@ -49,6 +50,9 @@ pub fn Security() -> Element {
             // Outside of the match: the key is shown once, and making it changes the state.
             if state.recovery != Recovery::Incomplete {
                 NewKey { label: if state.recovery == Recovery::Enabled { t!("recovery-new-key") } else { t!("recovery-set-up") } }
+            }
+            if state.recovery == Recovery::Incomplete || state.verified == Some(false) {
+                NewIdentity {}
             }
             p { class: "small soft row",
                 if state.backup { {Icon::Check.draw()} {t!("backup-on")} } else { {Icon::Info.draw()} {t!("backup-off")} }
@@ -132,6 +136,45 @@ fn EnterKey() -> Element {
         form { class: "card", onsubmit: recover,
             Field { id: "enter-recovery-key", label: t!("recovery-key"), value: key, icon: Icon::Key, error: error().map(words::error) }
             div { Button { style: Style::Primary, slim: true, submits: true, busy: busy(), disabled: key.read().trim().is_empty(), {t!("recover")} } }
+        }
+    }
+}
+
+/// The last way out: recovery key and all other devices are lost.
+#[component]
+fn NewIdentity() -> Element {
+    let session = use_session();
+    let mut asking = use_signal(|| false);
+    let mut error = use_signal(|| None::<ErrorKind>);
+    let mut busy = use_signal(|| false);
+    let reset = move |password: String| {
+        busy.set(true);
+        error.set(None);
+        // The form goes as soon as the device is verified; the rest is done all the same.
+        dioxus::core::spawn_forever(async move {
+            match session.account().reset_identity(&password).await {
+                Ok(()) => session.toasts.say(t!("identity-new")),
+                Err(failed) => put(error, Some(failed.kind())),
+            }
+            put(busy, false);
+        });
+    };
+    rsx! {
+        if asking() {
+            PasswordForm {
+                id: "reset-password",
+                confirm: t!("identity-reset"),
+                class: "card",
+                busy: busy(),
+                error: error(),
+                oncancel: move |()| asking.set(false),
+                onconfirm: reset,
+                Notice { tone: Tone::Danger, icon: Icon::Warning,
+                    div { strong { {t!("identity-reset")} } p { class: "small", {t!("identity-reset-text")} } }
+                }
+            }
+        } else {
+            div { Button { style: Style::Plain, slim: true, onclick: move |_| asking.set(true), {t!("identity-lost")} } }
         }
     }
 }
