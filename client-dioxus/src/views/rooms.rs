@@ -1,30 +1,91 @@
 //! Making, entering and leaving a room.
 
 use dioxus::prelude::*;
-use kith_client_core::ErrorKind;
+use dioxus::router::Navigator;
 use kith_client_core::room::NewRoom;
+use kith_client_core::{Account, Error, ErrorKind};
 
 use super::room::Foot;
 use crate::route::Route;
-use crate::state::use_session;
+use crate::state::{Session, use_session};
 use crate::t;
 use crate::ui::{Dialog, Field, Icon, Switch, words};
 
+/// A window whose outcome is a room.
+#[derive(Clone, Copy)]
+struct Entering {
+    session: Session,
+    navigator: Navigator,
+    busy: Signal<bool>,
+    error: Signal<Option<ErrorKind>>,
+}
+
+fn use_entering() -> Entering {
+    Entering {
+        session: use_session(),
+        navigator: use_navigator(),
+        busy: use_signal(|| false),
+        error: use_signal(|| None),
+    }
+}
+
+impl Entering {
+    /// Shows the room that `call` makes or enters, or says why there is none.
+    fn run(mut self, call: impl AsyncFnOnce(Account) -> Result<String, Error> + 'static) {
+        if (self.busy)() {
+            return;
+        }
+        self.busy.set(true);
+        self.error.set(None);
+        spawn(async move {
+            match call(self.session.account()).await {
+                Ok(id) => {
+                    self.session.close();
+                    self.navigator.push(Route::RoomPage { id });
+                }
+                Err(failed) => self.error.set(Some(failed.kind())),
+            }
+            self.busy.set(false);
+        });
+    }
+}
+
+/// The window around the fields; Enter does as the button. `ready`: what must be said is there.
+#[component]
+fn RoomForm(
+    id: String,
+    title: String,
+    confirm: String,
+    busy: bool,
+    ready: bool,
+    onconfirm: EventHandler<()>,
+    children: Element,
+) -> Element {
+    let session = use_session();
+    rsx! {
+        Dialog { id, title, onclose: move |()| session.close(),
+            form {
+                class: "dialog-body",
+                onsubmit: move |event| {
+                    event.prevent_default();
+                    if ready {
+                        onconfirm.call(());
+                    }
+                },
+                {children}
+            }
+            Foot { confirm, busy, disabled: !ready, danger: false, onconfirm }
+        }
+    }
+}
+
 #[component]
 pub fn CreateRoom() -> Element {
-    let session = use_session();
-    let navigator = use_navigator();
+    let entering = use_entering();
     let (name, topic) = (use_signal(String::new), use_signal(String::new));
     let mut public = use_signal(|| false);
     let mut encrypted = use_signal(|| true);
-    let mut busy = use_signal(|| false);
-    let mut error = use_signal(|| None::<ErrorKind>);
-    let create = use_callback(move |()| {
-        if busy() || name.peek().trim().is_empty() {
-            return;
-        }
-        busy.set(true);
-        error.set(None);
+    let create = move |()| {
         let new = NewRoom {
             name: name.peek().clone(),
             topic: Some(topic.peek().clone()).filter(|topic| !topic.trim().is_empty()),
@@ -32,50 +93,33 @@ pub fn CreateRoom() -> Element {
             encrypted: encrypted() && !public(),
             ..NewRoom::default()
         };
-        spawn(async move {
-            match session.account().create_room(&new).await {
-                Ok(id) => {
-                    session.close();
-                    navigator.push(Route::RoomPage { id });
-                }
-                Err(failed) => error.set(Some(failed.kind())),
-            }
-            busy.set(false);
-        });
-    });
+        entering.run(async move |account| account.create_room(&new).await);
+    };
     rsx! {
-        Dialog { id: "create-room", title: t!("create-room"), onclose: move |()| session.close(),
-            form {
-                class: "dialog-body",
-                onsubmit: move |event| {
-                    event.prevent_default();
-                    create.call(());
-                },
-                Field { id: "room-name", label: t!("room-name"), value: name, autofocus: true, required: true }
-                Field { id: "room-topic", label: t!("room-topic"), value: topic }
-                Switch {
-                    label: t!("room-public"),
-                    hint: t!("room-public-hint"),
-                    checked: public(),
-                    onchange: move |on| public.set(on),
-                }
-                Switch {
-                    label: t!("room-encrypted"),
-                    hint: if public() { t!("room-encrypted-public") } else { t!("room-encrypted-hint") },
-                    checked: encrypted() && !public(),
-                    disabled: public(),
-                    onchange: move |on| encrypted.set(on),
-                }
-                if let Some(kind) = error() {
-                    p { class: "error-text", role: "alert", {Icon::Warning.draw()} {words::error(kind)} }
-                }
+        RoomForm {
+            id: "create-room",
+            title: t!("create-room"),
+            confirm: t!("create"),
+            busy: (entering.busy)(),
+            ready: !name.read().trim().is_empty(),
+            onconfirm: create,
+            Field { id: "room-name", label: t!("room-name"), value: name, autofocus: true, required: true }
+            Field { id: "room-topic", label: t!("room-topic"), value: topic }
+            Switch {
+                label: t!("room-public"),
+                hint: t!("room-public-hint"),
+                checked: public(),
+                onchange: move |on| public.set(on),
             }
-            Foot {
-                confirm: t!("create"),
-                busy: busy(),
-                disabled: name.read().trim().is_empty(),
-                danger: false,
-                onconfirm: move |()| create.call(()),
+            Switch {
+                label: t!("room-encrypted"),
+                hint: if public() { t!("room-encrypted-public") } else { t!("room-encrypted-hint") },
+                checked: encrypted() && !public(),
+                disabled: public(),
+                onchange: move |on| encrypted.set(on),
+            }
+            if let Some(kind) = (entering.error)() {
+                p { class: "error-text", role: "alert", {Icon::Warning.draw()} {words::error(kind)} }
             }
         }
     }
@@ -83,52 +127,28 @@ pub fn CreateRoom() -> Element {
 
 #[component]
 pub fn JoinRoom() -> Element {
-    let session = use_session();
-    let navigator = use_navigator();
+    let entering = use_entering();
     let address = use_signal(String::new);
-    let mut busy = use_signal(|| false);
-    let mut error = use_signal(|| None::<ErrorKind>);
-    let join = use_callback(move |()| {
-        if busy() || address.peek().trim().is_empty() {
-            return;
-        }
-        busy.set(true);
-        error.set(None);
-        spawn(async move {
-            match session.account().join_room(address.peek().trim()).await {
-                Ok(id) => {
-                    session.close();
-                    navigator.push(Route::RoomPage { id });
-                }
-                Err(failed) => error.set(Some(failed.kind())),
-            }
-            busy.set(false);
-        });
-    });
+    let join = move |()| {
+        let address = address.peek().trim().to_owned();
+        entering.run(async move |account| account.join_room(&address).await);
+    };
     rsx! {
-        Dialog { id: "join-room", title: t!("join-room"), onclose: move |()| session.close(),
-            form {
-                class: "dialog-body",
-                onsubmit: move |event| {
-                    event.prevent_default();
-                    join.call(());
-                },
-                Field {
-                    id: "room-address",
-                    label: t!("room-address"),
-                    value: address,
-                    placeholder: "#kitchen:team.example",
-                    hint: t!("room-address-hint"),
-                    error: error().map(words::error),
-                    autofocus: true,
-                }
-            }
-            Foot {
-                confirm: t!("join"),
-                busy: busy(),
-                disabled: address.read().trim().is_empty(),
-                danger: false,
-                onconfirm: move |()| join.call(()),
+        RoomForm {
+            id: "join-room",
+            title: t!("join-room"),
+            confirm: t!("join"),
+            busy: (entering.busy)(),
+            ready: !address.read().trim().is_empty(),
+            onconfirm: join,
+            Field {
+                id: "room-address",
+                label: t!("room-address"),
+                value: address,
+                placeholder: "#kitchen:team.example",
+                hint: t!("room-address-hint"),
+                error: (entering.error)().map(words::error),
+                autofocus: true,
             }
         }
     }

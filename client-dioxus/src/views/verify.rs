@@ -63,7 +63,7 @@ fn VerifyDialog(verification: Verification, onclose: EventHandler<()>) -> Elemen
     let state = use_latest(first, move || followed.states().boxed_local());
     let peer = verification.peer();
     let title = if peer.own { t!("verify-device") } else { t!("verify-person") };
-    let over = matches!(state(), VerificationState::Done | VerificationState::Cancelled(_));
+    let over = state().is_over();
     let cancelled = verification.clone();
     let close = move |()| {
         if !over {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use async_stream::stream;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use matrix_sdk::{
     Client,
     encryption::verification::{
@@ -74,6 +74,13 @@ pub enum VerificationState {
     Confirmed,
     Done,
     Cancelled(CancelReason),
+}
+
+impl VerificationState {
+    /// Nothing follows.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Done | Self::Cancelled(_))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,23 +207,15 @@ impl Verification {
     /// [`VerificationState::Cancelled`]. It must be listened to, or nothing goes on.
     pub fn states(&self) -> Stream<VerificationState> {
         let Self { request, client } = self.clone();
+        let changes = request.changes();
+        let mut states = stream::iter([request.state()]).chain(changes).boxed_local();
         stream! {
-            let mut changes = std::pin::pin!(request.changes());
-            let mut state = request.state();
-            loop {
-                match state {
-                    VerificationRequestState::Created { .. } => yield VerificationState::Waiting,
-                    VerificationRequestState::Requested { .. } => {
-                        yield VerificationState::Requested;
-                    }
-                    VerificationRequestState::Ready { .. } => {
-                        yield VerificationState::Starting;
-                        if request.we_started()
-                            && let Err(error) = within(USUAL, request.start_sas()).await
-                        {
-                            tracing::warn!(%error, "the verification could not be started");
-                        }
-                    }
+            while let Some(state) = states.next().await {
+                let ready = matches!(state, VerificationRequestState::Ready { .. });
+                let state = match state {
+                    VerificationRequestState::Created { .. } => VerificationState::Waiting,
+                    VerificationRequestState::Requested { .. } => VerificationState::Requested,
+                    VerificationRequestState::Ready { .. } => VerificationState::Starting,
                     VerificationRequestState::Transitioned { verification } => {
                         let Some(sas) = verification.sas() else { return };
                         let mut states = follow(sas, client.clone());
@@ -225,18 +224,21 @@ impl Verification {
                         }
                         return;
                     }
-                    VerificationRequestState::Done => {
-                        yield VerificationState::Done;
-                        return;
-                    }
+                    VerificationRequestState::Done => VerificationState::Done,
                     VerificationRequestState::Cancelled(info) => {
-                        yield VerificationState::Cancelled(reason(&info));
-                        return;
+                        VerificationState::Cancelled(reason(&info))
                     }
+                };
+                let over = state.is_over();
+                yield state;
+                if over {
+                    return;
                 }
-                match changes.next().await {
-                    Some(next) => state = next,
-                    None => return,
+                if ready
+                    && request.we_started()
+                    && let Err(error) = within(USUAL, request.start_sas()).await
+                {
+                    tracing::warn!(%error, "the verification could not be started");
                 }
             }
         }
@@ -278,45 +280,39 @@ impl Verification {
 }
 
 fn follow(sas: SasVerification, client: Client) -> Stream<VerificationState> {
+    let changes = sas.changes();
+    let mut states = stream::iter([sas.state()]).chain(changes).boxed_local();
     stream! {
-        let mut changes = std::pin::pin!(sas.changes());
-        let mut state = sas.state();
-        loop {
+        while let Some(state) = states.next().await {
             if sas.room_id().is_some() {
                 spawn(wake(client.clone()));
             }
-            match state {
-                SasState::Created { .. } | SasState::Accepted { .. } => {
-                    yield VerificationState::Starting;
-                }
-                SasState::Started { .. } => {
-                    yield VerificationState::Starting;
-                    if let Err(error) = within(USUAL, sas.accept()).await {
-                        tracing::warn!(%error, "the verification could not be accepted");
-                    }
+            let started = matches!(state, SasState::Started { .. });
+            let state = match state {
+                SasState::Created { .. } | SasState::Accepted { .. } | SasState::Started { .. } => {
+                    VerificationState::Starting
                 }
                 SasState::KeysExchanged { emojis: Some(emojis), .. } => {
                     let emoji = emojis.emojis.iter();
                     let emoji = emoji.map(|it| Emoji { symbol: it.symbol, name: it.description });
-                    yield VerificationState::Emoji(emoji.collect());
+                    VerificationState::Emoji(emoji.collect())
                 }
                 SasState::KeysExchanged { emojis: None, .. } => {
                     // Both sides offer emoji only; another client may not know them.
                     let _ = within(USUAL, sas.cancel()).await;
+                    continue;
                 }
-                SasState::Confirmed => yield VerificationState::Confirmed,
-                SasState::Done { .. } => {
-                    yield VerificationState::Done;
-                    return;
-                }
-                SasState::Cancelled(info) => {
-                    yield VerificationState::Cancelled(reason(&info));
-                    return;
-                }
+                SasState::Confirmed => VerificationState::Confirmed,
+                SasState::Done { .. } => VerificationState::Done,
+                SasState::Cancelled(info) => VerificationState::Cancelled(reason(&info)),
+            };
+            let over = state.is_over();
+            yield state;
+            if over {
+                return;
             }
-            match changes.next().await {
-                Some(next) => state = next,
-                None => return,
+            if started && let Err(error) = within(USUAL, sas.accept()).await {
+                tracing::warn!(%error, "the verification could not be accepted");
             }
         }
     }
