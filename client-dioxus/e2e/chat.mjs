@@ -25,6 +25,19 @@ await bob.say("And so is this");
 await alice.sees("And so is this");
 saw("encrypted chat");
 
+const changes = alice.page.getByRole("button", { name: /created the room and changed \d+ settings/ });
+assert.equal(await changes.getAttribute("aria-expanded"), "false");
+assert.equal(await alice.page.locator(".fold .event").count(), 1);
+await changes.focus();
+await alice.page.keyboard.press("Enter");
+const created = alice.page.locator(".fold div.event", { hasText: /created the room$/ });
+await created.waitFor();
+assert.equal(await changes.getAttribute("aria-expanded"), "true");
+await alice.accessible("changes of a room");
+await changes.click();
+await created.waitFor({ state: "detached" });
+saw("changes in one line");
+
 await verify(alice, bob);
 saw("verified by emoji");
 
@@ -68,6 +81,22 @@ for (const person of [alice, bob]) {
 }
 saw("read again after a reload");
 
+// Both tabs would write the same keys: one at a time.
+const second = await alice.tab();
+await second.page.getByRole("heading", { name: "Kith is open in another tab" }).waitFor();
+await second.accessible("another tab");
+await second.button("Use it here").click();
+await second.page.locator(".room-item", { hasText: "bob" }).click();
+await second.sees("Hello Bob, this is encrypted");
+await alice.page.getByRole("heading", { name: "Kith is open in another tab" }).waitFor();
+await second.say("From the second tab");
+await bob.sees("From the second tab");
+second.done();
+await second.page.close();
+await alice.button("Use it here").click();
+await alice.sees("From the second tab");
+saw("one tab at a time");
+
 await alice.button("Settings").click();
 await alice.button("简体中文").click();
 await alice.page.getByRole("heading", { name: "语言" }).waitFor();
@@ -96,6 +125,26 @@ await alice.button("Close").first().click();
 await alice.page.locator(".room-item", { hasText: "bob" }).click();
 await alice.sees("Hello Bob, this is encrypted");
 saw("recovered on a new device");
+
+// The key is lost, and so is every other device.
+await alice.button("Settings").click();
+await alice.button("Profile").click();
+await alice.button("Sign out").click();
+await alice.signIn("alice");
+await alice.button("Settings").click();
+await alice.button("Security").click();
+await alice.button("I have lost everything").click();
+await alice.page.getByLabel("Password").fill("not my password");
+await alice.button("Begin anew").click();
+await alice.page.getByText("User name or password is wrong").waitFor();
+await alice.accessible("a new identity");
+await alice.page.getByLabel("Password").fill("correct horse battery");
+await alice.button("Begin anew").click();
+await alice.page.getByText("This device is verified", { exact: true }).waitFor();
+await alice.page.getByText("Keys are backed up").first().waitFor();
+await alice.button("Set up a recovery key").click();
+assert.notEqual(await alice.page.locator("#recovery-key").innerText(), key);
+saw("a new identity");
 
 alice.done();
 bob.done();

@@ -38,15 +38,25 @@ export class Person {
         const person = new Person();
         person.context = context;
         person.url = url;
-        person.page = await context.newPage();
-        person.complaints = [];
-        person.page.on("pageerror", (error) => person.complaints.push(`${error}`));
-        person.page.on("console", (message) => {
-            if (process.env.KITH_E2E_LOG) console.error(`[${person.name ?? "?"}] ${message.text()}`);
-            if (/Content Security Policy|panicked/.test(message.text())) person.complaints.push(message.text());
+        return person.open();
+    }
+
+    /** The same browser, another tab of it. */
+    async tab() {
+        const { context, url, name } = this;
+        return Object.assign(new Person(), { context, url, name }).open();
+    }
+
+    async open() {
+        this.page = await this.context.newPage();
+        this.complaints = [];
+        this.page.on("pageerror", (error) => this.complaints.push(`${error}`));
+        this.page.on("console", (message) => {
+            if (process.env.KITH_E2E_LOG) console.error(`[${this.name ?? "?"}] ${message.text()}`);
+            if (/Content Security Policy|panicked/.test(message.text())) this.complaints.push(message.text());
         });
-        await person.page.goto(url);
-        return person;
+        await this.page.goto(this.url);
+        return this;
     }
 
     button(name, within = this.page) {
@@ -151,6 +161,11 @@ export class Person {
 
     /** Rules of WCAG that a program can check. */
     async accessible(where) {
+        // Colours on their way from one to another are none.
+        await this.page.evaluate(() => {
+            const passing = document.getAnimations().filter((it) => it.effect.getComputedTiming().endTime !== Infinity);
+            return Promise.allSettled(passing.map((it) => it.finished)).then(() => undefined);
+        });
         await this.page.evaluate(axe);
         const found = await this.page.evaluate(() =>
             globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] }),

@@ -14,10 +14,11 @@ use kith_spec_tests::{
 };
 
 /// What two people do with it on one evening.
-const EVENING: [&str; 14] = [
+const EVENING: [&str; 17] = [
     "registered",
     "friends",
     "encrypted chat",
+    "changes in one line",
     "verified by emoji",
     "reaction",
     "reply",
@@ -26,8 +27,22 @@ const EVENING: [&str; 14] = [
     "typing",
     "picture and file",
     "read again after a reload",
+    "one tab at a time",
     "language and theme",
     "recovered on a new device",
+    "a new identity",
+    "end",
+];
+
+/// A call, and the ways out of it.
+const CALL: [&str; 8] = [
+    "friends",
+    "in a call",
+    "picture and sound",
+    "muted",
+    "left",
+    "page closed",
+    "signed out",
     "end",
 ];
 
@@ -67,7 +82,7 @@ async fn two_people_find_each_other_verify_and_chat_in_the_web_client() {
 async fn two_people_see_and_hear_each_other_encrypted_in_the_web_client() {
     let server = serving().await;
     let seen = run_browser(&script("call.mjs"), &[server.url()]).await;
-    assert_story(&seen, &["friends", "in a call", "picture and sound", "muted", "left", "end"]);
+    assert_story(&seen, &CALL);
 }
 
 /// The page is ours, the accounts are elsewhere.
