@@ -2,7 +2,7 @@
 //! own, clients on loopback: other people's (LiveKit's for Python, `voip/setup-clients.sh`) where quality is
 //! judged, ours where packets are counted. Ends with 1 if a gate is missed.
 //!
-//! A word as argument chooses measurements whose name contains it.
+//! A word as argument chooses measurements whose name contains it; behind `loss` another one chooses networks.
 
 mod forwarding;
 mod network;
@@ -56,7 +56,7 @@ async fn main() -> ExitCode {
         network::recovered(&mut table).await;
     }
     if wanted("loss") {
-        network::quality(&mut table).await;
+        network::quality(&mut table, &arguments.next().unwrap_or_default()).await;
     }
     if wanted("pipeline") {
         pipeline::cost(&mut table).await;

@@ -202,10 +202,15 @@ impl Peer {
             return Some(*source);
         }
         let mut api = self.rtc.direct_api();
-        let stream = api.stream_rx(&ssrc)?;
-        let source = (stream.mid(), stream.rid());
-        self.sources.insert(ssrc, source);
-        Some(source)
+        let (mid, rid) = api.stream_rx(&ssrc).map(|stream| (stream.mid(), stream.rid()))?;
+        // Senders that offer no RTX repeat packets as they were (RFC 4585, section 6.2.1), which str0m
+        // does not ask them for by itself: LiveKit's clients for Rust and Python send their pictures so.
+        let video = self.rtc.media(mid).is_some_and(|media| media.kind().is_video());
+        if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc).filter(|_| video) {
+            stream.suppress_nack(false);
+        }
+        self.sources.insert(ssrc, (mid, rid));
+        Some((mid, rid))
     }
 
     /// The client has offered anew: SSRCs may mean something else.
