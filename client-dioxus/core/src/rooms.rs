@@ -1,10 +1,10 @@
 //! Which rooms is somebody in, and what is new there?
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_stream::stream;
 use futures_util::{FutureExt, StreamExt};
-use matrix_sdk::Room;
+use matrix_sdk::{Room, ruma::OwnedRoomId};
 use matrix_sdk_ui::room_list_service::{RoomList as SdkList, RoomListItem, RoomListLoadingState};
 use tokio::sync::watch;
 
@@ -18,6 +18,7 @@ mod filter;
 mod row;
 
 pub use filter::{RoomFilter, RoomKind};
+use row::Last;
 pub use row::{Preview, PreviewKind, RoomName, RoomRow};
 
 /// Rows of the first page; each further page has as many.
@@ -69,7 +70,7 @@ impl RoomList {
             let mut entries = std::pin::pin!(entries);
             let mut shown = *pages.borrow_and_update();
             controller.set_filter(filter.borrow_and_update().for_sdk());
-            let mut maker = RowMaker { account };
+            let mut maker = RowMaker { account, known: HashMap::new() };
             loop {
                 let batch = tokio::select! {
                     batch = entries.next() => batch,
@@ -133,23 +134,40 @@ impl RoomList {
 
 struct RowMaker {
     account: Account,
+    /// What was last in each room of the list, by what it was made of.
+    known: HashMap<OwnedRoomId, (String, Last)>,
+}
+
+impl RowMaker {
+    async fn last(&mut self, room: &Room) -> Last {
+        let key = Last::key(room);
+        let known = self.known.get(room.room_id());
+        if let Some((_, last)) = known.filter(|(made_of, _)| Some(made_of) == key.as_ref()) {
+            return last.clone();
+        }
+        let last = Last::of(room, self.account.user_id()).await;
+        if let Some(key) = key {
+            self.known.insert(room.room_id().to_owned(), (key, last.clone()));
+        }
+        last
+    }
 }
 
 impl AsyncRow<RoomListItem, RoomRow> for RowMaker {
     fn row(&mut self, room: RoomListItem) -> futures_util::future::LocalBoxFuture<'_, RoomRow> {
-        let own = self.account.user_id().to_owned();
         async move {
             // From now on the room's last message is kept up to date.
             let latest = room.client().latest_events().await.listen_to_room(room.room_id()).await;
             if let Err(error) = latest {
                 tracing::warn!(%error, "the last message of a room is not known");
             }
-            row_of(&room, &own).await
+            let last = self.last(&room).await;
+            row::row(&room, self.account.user_id(), last).await
         }
         .boxed_local()
     }
 }
 
 pub(crate) async fn row_of(room: &Room, own: &str) -> RoomRow {
-    row::row(room, own).await
+    row::row(room, own, Last::of(room, own).await).await
 }

@@ -6,6 +6,7 @@ use async_stream::stream;
 use futures_util::StreamExt;
 use matrix_sdk::{
     Room,
+    room::Receipts,
     ruma::{EventId, events::TimelineEventType},
 };
 use matrix_sdk_ui::timeline::{
@@ -140,13 +141,11 @@ impl Timeline {
     /// Everything that is here has been read, as others see it and as other devices of the user do.
     /// Cheap if nothing is new.
     pub async fn mark_read(&self) -> Result<(), Error> {
-        use matrix_sdk::ruma::api::client::receipt::create_receipt::v3::ReceiptType;
         within(USUAL, async {
-            self.timeline.mark_as_read(ReceiptType::Read).await?;
-            if let Some(latest) = self.timeline.latest_event_id().await {
-                self.timeline.send_single_receipt(ReceiptType::FullyRead, latest).await?;
-            }
-            Ok::<_, Error>(())
+            let Some(latest) = self.timeline.latest_event_id().await else { return Ok(()) };
+            let receipts =
+                Receipts::new().public_read_receipt(latest.clone()).fully_read_marker(latest);
+            Ok::<_, Error>(self.timeline.send_multiple_receipts(receipts).await?)
         })
         .await
     }

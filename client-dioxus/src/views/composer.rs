@@ -84,7 +84,6 @@ pub fn Composer(timeline: Timeline, details: Signal<Option<RoomDetails>>) -> Ele
         draft.set(String::new());
         room.about.set(About::Nothing);
         picking.set(false);
-        typed_nothing(&sent);
         platform::scroll_to_end("timeline");
         let reply_to = match &about {
             About::Reply(message) => event_id(message),
@@ -98,6 +97,7 @@ pub fn Composer(timeline: Timeline, details: Signal<Option<RoomDetails>>) -> Ele
         if !text.trim().is_empty() {
             dioxus::core::spawn_forever(say(session, sent.clone(), room, text, about));
         }
+        typed_nothing(&sent);
     });
 
     let typist = timeline.clone();

@@ -1,7 +1,9 @@
 //! What is said in a room, as much of it as a screen needs.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::rc::Rc;
 
 use dioxus::prelude::*;
 use dioxus::router::Navigator;
@@ -28,6 +30,8 @@ const STEP: usize = 100;
 const FULL: usize = 30;
 /// Events of one step into the past.
 const PAGE: u16 = 50;
+/// What has been on the screen for so long has been read, in milliseconds.
+const GLANCE: u32 = 500;
 /// Pixels from the top at which the past is loaded, and from the bottom at which one has read.
 const NEAR_TOP: f64 = 900.0;
 const NEAR_BOTTOM: f64 = 80.0;
@@ -106,11 +110,19 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
     });
 
     let read = timeline.clone();
+    let glances = use_hook(|| Rc::new(Cell::new(0_u64)));
     use_effect(move || {
         let (_, _, bottom) = (rows.len(), looked(), at_bottom());
         if bottom && platform::in_sight() {
-            let read = read.clone();
+            let (read, glances) = (read.clone(), glances.clone());
+            let glance = glances.get() + 1;
+            glances.set(glance);
             spawn(async move {
+                // Of messages that come one upon the other only the last is told.
+                platform::sleep(GLANCE).await;
+                if glances.get() != glance {
+                    return;
+                }
                 if let Err(error) = read.mark_read().await {
                     tracing::debug!(%error, "not marked as read");
                 }

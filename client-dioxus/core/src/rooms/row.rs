@@ -110,14 +110,42 @@ pub(crate) async fn name_of(room: &Room) -> RoomName {
     }
 }
 
-pub(super) async fn row(room: &Room, own: &str) -> RoomRow {
+/// What a row tells of a room's last event.
+#[derive(Clone)]
+pub(super) struct Last {
+    preview: Option<Preview>,
+    time: Option<u64>,
+    /// By whom an invitation is.
+    invite: Option<Person>,
+}
+
+impl Last {
+    /// Asks the store for names; see [`Last::key`].
+    pub(super) async fn of(room: &Room, own: &str) -> Self {
+        let latest = RoomExt::latest_event(room).await;
+        let invite = match room.state() {
+            RoomState::Invited => inviter(room, &latest).await,
+            _ => None,
+        };
+        Self { time: time_of(&latest), invite, preview: preview(latest, own) }
+    }
+
+    /// The same as long as it is the same event in the same state. Rooms change more often than that, and a
+    /// browser's store is slow.
+    pub(super) fn key(room: &Room) -> Option<String> {
+        // The SDK's own value, not the one with names.
+        let latest = (**room).latest_event();
+        serde_json::to_string(&(room.state(), latest)).ok()
+    }
+}
+
+pub(super) async fn row(room: &Room, own: &str, last: Last) -> RoomRow {
     let counts = room.unread_notification_counts();
     let with = room.direct_targets().into_iter().find_map(|target| {
         let user: OwnedUserId = target.as_user_id()?.to_owned();
         (user.as_str() != own).then_some(user)
     });
     let is_invite = room.state() == RoomState::Invited;
-    let latest = RoomExt::latest_event(room).await;
     // Only the store knows it of an invitation.
     let is_direct = match is_invite {
         true => room.compute_is_dm().await.unwrap_or(false),
@@ -139,10 +167,9 @@ pub(super) async fn row(room: &Room, own: &str) -> RoomRow {
         unread: room.num_unread_messages().max(counts.notification_count),
         mentions: room.num_unread_mentions().max(counts.highlight_count),
         marked_unread: room.is_marked_unread(),
-        time: time_of(&latest)
-            .or_else(|| room.latest_event_timestamp().map(|time| time.get().into())),
-        invite: if is_invite { inviter(room, &latest).await } else { None },
-        last: preview(latest, own),
+        time: last.time.or_else(|| room.latest_event_timestamp().map(|time| time.get().into())),
+        invite: last.invite,
+        last: last.preview,
         is_invite,
         call_active: room.has_active_room_call(),
         in_call: room.active_room_call_participants().iter().map(ToString::to_string).collect(),

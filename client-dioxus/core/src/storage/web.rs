@@ -63,7 +63,9 @@ impl Storage {
             .event_cache_store(events)
             .media_store(media)
             .crypto_store(crypto);
-        let builder = session::settings(Homeserver::client(homeserver));
+        // Locks between processes are rows that are written at each turn.
+        let builder = session::settings(Homeserver::client(homeserver))
+            .cross_process_store_config(CrossProcessLockConfig::SingleProcess);
         Ok(builder.store_config(config).build().await?)
     }
 
