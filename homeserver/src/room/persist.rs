@@ -8,12 +8,14 @@
 //! share a flush. A commit that changes state keeps the lock until it is durable, since the next event
 //! may read what it wrote.
 
+mod awaited;
 mod commit;
 mod foreign;
 mod import;
 mod mistaken;
 mod outside;
 mod partial;
+mod states;
 mod template;
 
 use std::{collections::HashMap, sync::Arc};
