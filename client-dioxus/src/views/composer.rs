@@ -17,6 +17,8 @@ use crate::{i18n, platform, t};
 
 /// Files that wait to be sent, at most.
 const MAX_PENDING: usize = 20;
+/// Nobody types who has sent it or thought better of it within so many milliseconds.
+const HESITATION: u32 = 300;
 
 /// A file that was chosen and is not sent yet.
 #[derive(Clone, PartialEq)]
@@ -102,10 +104,11 @@ pub fn Composer(timeline: Timeline, details: Signal<Option<RoomDetails>>) -> Ele
 
     let typist = timeline.clone();
     let typed = use_callback(move |text: String| {
-        let typing = !text.trim().is_empty();
         draft.set(text);
         let typist = typist.clone();
         spawn(async move {
+            platform::sleep(HESITATION).await;
+            let typing = !draft.peek().trim().is_empty();
             if let Err(error) = typist.set_typing(typing).await {
                 tracing::debug!(%error, "nobody hears that one types");
             }

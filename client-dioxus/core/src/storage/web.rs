@@ -3,6 +3,7 @@
 //! Only the keys are encrypted there, with a random key of the record: what can read one can read the
 //! other.
 
+use futures_util::{TryFutureExt, future::try_join4};
 use matrix_sdk::{Client, config::StoreConfig, cross_process_lock::CrossProcessLockConfig};
 use matrix_sdk_indexeddb::{
     IndexeddbCryptoStore, IndexeddbEventCacheStoreBuilder, IndexeddbMediaStoreBuilder,
@@ -51,13 +52,17 @@ impl Storage {
     pub(super) async fn open(&self, homeserver: &str, stores: &Stores) -> Result<Client, Error> {
         let Stores { name, key } = stores;
         let state = IndexeddbStateStore::builder().name(name.clone()).build();
-        let state = state.await.map_err(Error::store)?;
         let events = IndexeddbEventCacheStoreBuilder::with_prefix(name).build();
-        let events = events.await.map_err(Error::store)?;
         let media = IndexeddbMediaStoreBuilder::with_prefix(name).build();
-        let media = media.await.map_err(Error::store)?;
         let crypto = IndexeddbCryptoStore::open_with_key(name, key);
-        let crypto = crypto.await.map_err(Error::store)?;
+        // The browser makes their tables side by side.
+        let (state, events, media, crypto) = try_join4(
+            state.map_err(Error::store),
+            events.map_err(Error::store),
+            media.map_err(Error::store),
+            crypto.map_err(Error::store),
+        )
+        .await?;
         let config = StoreConfig::new(CrossProcessLockConfig::SingleProcess)
             .state_store(state)
             .event_cache_store(events)
