@@ -33,11 +33,6 @@ impl Table {
         );
     }
 
-    /// Nothing was asked for, but it is good to know.
-    pub(crate) fn told(&self, measure: &str, figure: f64, unit: &str) {
-        println!("| {measure} | – | {figure:.2} {unit} | | {} |", load());
-    }
-
     pub(crate) fn line(
         &mut self,
         measure: &str,

@@ -1,5 +1,5 @@
-//! What is negotiated: Opus, VP8 and H.264 with retransmission, and the header extensions that clients
-//! need for layers, congestion feedback and speaking.
+//! What is negotiated: Opus with redundancy, VP8 and H.264 with retransmission, and the header extensions
+//! that clients need for layers, congestion feedback and speaking.
 
 use str0m::{
     RtcConfig,
@@ -14,7 +14,7 @@ const H264: [(bool, u32); 3] = [(true, 0x42e01f), (false, 0x42e01f), (true, 0x42
 pub(crate) fn configure(mut config: RtcConfig) -> RtcConfig {
     config = config.clear_codecs().set_extension_map(extensions());
     let codecs: &mut CodecConfig = config.codec_config();
-    codecs.enable_opus(true, false);
+    codecs.enable_opus(true, true);
     codecs.enable_vp8(true);
     for (index, (mode, profile)) in (0u8..).zip(H264) {
         let payload_type = 102 + index * 2;

@@ -1,6 +1,19 @@
-//! Can a decoder start with this packet? Only what is in the clear when frames are encrypted end to end.
+//! Can a decoder start with this packet, and what is in it? Only what is in the clear when frames are
+//! encrypted end to end.
 
-use str0m::{format::Codec, rtp::Vp8Descriptor};
+use str0m::{
+    format::Codec,
+    media::Pt,
+    rtp::{RedDecoder, Vp8Descriptor},
+};
+
+/// The newest sound of a packet that repeats earlier ones (RED, RFC 2198), if all of it is of this payload type.
+pub(crate) fn newest(payload: &[u8], pt: Pt) -> Option<&[u8]> {
+    let blocks = RedDecoder::decode(payload).ok()?;
+    let (newest, earlier) = blocks.split_last()?;
+    let same = earlier.iter().all(|block| block.pt == *pt) && newest.pt == *pt;
+    (same && newest.is_primary).then_some(newest.payload)
+}
 
 /// True for the first packet of a frame that needs no earlier one. All audio is.
 pub(crate) fn starts_keyframe(codec: Codec, payload: &[u8]) -> bool {
@@ -67,11 +80,24 @@ mod tests {
         assert!(!key(&[0x78, 0xff, 0xff, 0x41]));
     }
 
+    #[test]
+    fn the_newest_sound_is_found_behind_what_is_repeated() {
+        let opus = Pt::from(111);
+        // One block of 2 bytes, 960 ticks before; then the newest.
+        let packet = [0x80 | 111, 15, 0, 2, 111, b'a', b'b', b'c', b'd', b'e'];
+        assert_eq!(newest(&packet, opus), Some(&b"cde"[..]));
+        assert_eq!(newest(&[111, b'x'], opus), Some(&b"x"[..]), "nothing is repeated");
+        assert_eq!(newest(&packet, Pt::from(9)), None);
+        assert_eq!(newest(&packet[..6], opus), None, "cut short");
+        assert_eq!(newest(&[], opus), None);
+    }
+
     proptest! {
         #[test]
         fn no_payload_makes_it_panic(payload in prop::collection::vec(any::<u8>(), 0..40)) {
             starts_keyframe(Codec::Vp8, &payload);
             starts_keyframe(Codec::H264, &payload);
+            newest(&payload, Pt::from(111));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What happens to a packet of media? From one publisher to all that want it, within the same turn.
 
+use std::sync::Arc;
+
 use str0m::{
     media::{KeyframeRequestKind, Mid, Pt},
     rtp::{ExtensionValues, RtpPacket, RtpWrite, Vp8Descriptor},
@@ -7,11 +9,15 @@ use str0m::{
 
 use super::{
     Context, ParticipantId, Room, TrackId,
-    subscribe::{Stage, payload_type},
+    subscribe::{Outgoing, Stage, payload_type},
 };
 use crate::{
     edge::Target,
-    forward::{codec::starts_keyframe, rewriter::Numbers, selector::Decision},
+    forward::{
+        codec::{newest, starts_keyframe},
+        rewriter::Numbers,
+        selector::Decision,
+    },
 };
 use str0m::format::Codec;
 
@@ -20,13 +26,21 @@ impl Room {
     pub(super) fn packet(
         &mut self,
         id: ParticipantId,
-        packet: RtpPacket,
+        mut packet: RtpPacket,
         context: &mut Context<'_>,
     ) {
         let Some((track_id, layer)) = self.source(id, &packet) else { return };
         let Some(track) = self.tracks.get_mut(&track_id) else { return };
-        let pt = packet.header.payload_type;
-        let Some(spec) = track.spec(pt) else { return };
+        let mut whole = None;
+        if let Some((red, opus)) = track.redundant
+            && packet.header.payload_type == red
+        {
+            let Some(newest) = newest(&packet.payload, opus) else { return };
+            let newest = newest.into();
+            whole = Some(std::mem::replace(&mut packet.payload, newest));
+            packet.header.payload_type = opus;
+        }
+        let Some(spec) = track.spec(packet.header.payload_type) else { return };
         let rate = track.clock_rate();
         let keyframe = starts_keyframe(spec.codec, &packet.payload);
         if let Some(level) = packet.header.ext_vals.audio_level {
@@ -52,7 +66,7 @@ impl Room {
                 self.aim(subscriber, track_id, context);
             }
         }
-        let of = Forwarded { packet, spec, captured, keyframe };
+        let of = Forwarded { packet, whole, spec, captured, keyframe };
         if self.is_piped(track_id) {
             self.pipe(track_id, layer, of, context);
         } else {
@@ -94,10 +108,16 @@ impl Room {
                 continue;
             };
             let rtc = &mut participant.subscriber.rtc;
-            let Some(pt) =
+            let Some(outgoing) =
                 downtrack.payload_type(header.payload_type, || payload_type(rtc, of.spec))
             else {
                 continue;
+            };
+            // What is repeated is named by the publisher's payload type.
+            let red = outgoing.redundant.filter(|_| outgoing.pt == header.payload_type);
+            let (pt, payload) = match (red, &of.whole) {
+                (Some(red), Some(whole)) => (red, whole),
+                _ => (outgoing.pt, &of.packet.payload),
             };
             let captured = of.captured.saturating_duration_since(participant.joined_at);
             let captured = captured.as_micros().try_into().unwrap_or(u64::MAX);
@@ -106,12 +126,12 @@ impl Room {
             };
             let mut api = rtc.direct_api();
             let Some(stream) = api.stream_tx(&ssrc) else { continue };
-            let payload = of.packet.payload.clone();
-            let mut write =
-                RtpWrite::new(pt, numbers.sequence.into(), numbers.timestamp, of.captured, payload)
-                    .marker(header.marker)
-                    .nackable(true)
-                    .ext_vals(extensions(&header.ext_vals));
+            let sequence = numbers.sequence.into();
+            let payload = Arc::clone(payload);
+            let mut write = RtpWrite::new(pt, sequence, numbers.timestamp, of.captured, payload)
+                .marker(header.marker)
+                .nackable(true)
+                .ext_vals(extensions(&header.ext_vals));
             if let Some(patch) = vp8.and_then(|descriptor| patch(&descriptor, &numbers)) {
                 write = write.vp8_patch(patch);
             }
@@ -177,6 +197,8 @@ impl Room {
 /// One packet on its way to its subscribers.
 pub(super) struct Forwarded {
     pub packet: RtpPacket,
+    /// The payload as it came, if it repeats earlier sound.
+    pub whole: Option<Arc<[u8]>>,
     pub spec: str0m::format::CodecSpec,
     pub captured: std::time::Instant,
     /// It starts a keyframe.
@@ -184,7 +206,11 @@ pub(super) struct Forwarded {
 }
 
 impl super::subscribe::Downtrack {
-    fn payload_type(&mut self, incoming: Pt, find: impl FnOnce() -> Option<Pt>) -> Option<Pt> {
+    fn payload_type(
+        &mut self,
+        incoming: Pt,
+        find: impl FnOnce() -> Option<Outgoing>,
+    ) -> Option<Outgoing> {
         if let Some((_, known)) = self.payload_types.iter().find(|(pt, _)| *pt == incoming) {
             return *known;
         }

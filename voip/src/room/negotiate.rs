@@ -13,7 +13,7 @@ use super::{
     subscribe::Stage,
 };
 use crate::{
-    edge::{Target, sections},
+    edge::{Target, sections, without_redundancy},
     protocol::{
         DisconnectReason, SessionDescription, leave_request::Action, signal_response::Message,
     },
@@ -156,9 +156,11 @@ impl Room {
         participant.publisher.listen(context.io);
         participant.publisher.forget_sources();
         participant.offered = sections(&offer.sdp);
+        let plain = self.sections_without_redundancy(id);
+        let Some(participant) = self.participants.get_mut(&id) else { return };
         participant.send(Message::Answer(SessionDescription {
             r#type: "answer".to_owned(),
-            sdp: answer,
+            sdp: without_redundancy(&answer, &plain),
             id: offer.id,
             ..SessionDescription::default()
         }));

@@ -82,6 +82,8 @@ impl Room {
                 }
             }
         };
+        // What is repeated has not been through GStreamer.
+        let of = Forwarded { whole: None, ..of };
         let header = &of.packet.header;
         let sequence = *of.packet.seq_no;
         if pipe.stream.push(sequence as u16, header.timestamp, header.marker, &of.packet.payload) {

@@ -93,6 +93,19 @@ impl Room {
         self.negotiate_all(context);
     }
 
+    /// The media sections whose sound is to come without redundancy.
+    pub(super) fn sections_without_redundancy(&self, id: ParticipantId) -> Vec<Mid> {
+        let Some(participant) = self.participants.get(&id) else { return Vec::new() };
+        let plain = |(mid, section): &&(Mid, Section)| {
+            let track = |track: &&Track| track.owner == id && track.mid == *mid;
+            let track = self.tracks.values().find(track).map(|track| &track.info);
+            let requested = || participant.requested.iter().find(|(of, _)| of.cid == section.track);
+            let info = track.or_else(|| requested().map(|(_, info)| info));
+            info.is_none_or(|info| info.disable_red)
+        };
+        participant.offered.iter().filter(plain).map(|(mid, _)| *mid).collect()
+    }
+
     /// A media section that was asked for becomes a track.
     fn publish(&mut self, id: ParticipantId, mid: Mid, section: &Section) -> Option<TrackId> {
         if self.tracks.values().any(|track| track.owner == id && track.mid == mid) {

@@ -65,7 +65,15 @@ pub(crate) struct Downtrack {
     pub(super) selector: Selector,
     pub(super) rewriter: Rewriter,
     /// The subscriber's payload type for each of the publisher's that was seen.
-    pub(super) payload_types: Vec<(Pt, Option<Pt>)>,
+    pub(super) payload_types: Vec<(Pt, Option<Outgoing>)>,
+}
+
+/// What a subscriber knows a codec by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outgoing {
+    pub pt: Pt,
+    /// With redundancy (RED, RFC 2198), if the subscriber takes that.
+    pub redundant: Option<Pt>,
 }
 
 impl Room {
@@ -236,10 +244,10 @@ impl Room {
 }
 
 /// The subscriber's payload type for what the publisher sends: the same parameters, else the same codec.
-pub(super) fn payload_type(rtc: &str0m::Rtc, spec: CodecSpec) -> Option<Pt> {
+pub(super) fn payload_type(rtc: &str0m::Rtc, spec: CodecSpec) -> Option<Outgoing> {
     let codecs = rtc.codec_config();
     let found = codecs
         .find(|params| params.spec() == spec)
         .or_else(|| codecs.find(|params| params.spec().codec == spec.codec));
-    found.map(|params| params.pt())
+    found.map(|params| Outgoing { pt: params.pt(), redundant: params.red() })
 }

@@ -17,7 +17,7 @@ use crate::{
     },
     protocol::{
         AddTrackRequest, SimulcastCodecInfo, SubscribedCodec, SubscribedQuality,
-        SubscribedQualityUpdate, TrackInfo, TrackSource, VideoLayer,
+        SubscribedQualityUpdate, TrackInfo, TrackSource, VideoLayer, encryption,
     },
 };
 
@@ -52,6 +52,8 @@ pub(super) struct Track {
     pub layers: Vec<Layer>,
     /// The publisher's payload types.
     pub codecs: Vec<(Pt, CodecSpec)>,
+    /// Sound that repeats earlier sound (RED, RFC 2198): its payload type, and that of what is in it.
+    pub redundant: Option<(Pt, Pt)>,
     pub subscribers: Vec<ParticipantId>,
     pub meter: SpeakerMeter,
     pub dynacast: Dynacast,
@@ -69,9 +71,11 @@ impl Track {
         let codecs = peer.rtc.codec_config();
         let offered =
             |pt: &Pt| codecs.find(|params| params.pt() == *pt).map(|params| (*pt, params.spec()));
-        let codecs: Vec<_> = media.remote_pts().iter().filter_map(offered).collect();
+        let red = |pt: &Pt| Some((codecs.find(|params| params.pt() == *pt)?.red()?, *pt));
+        let redundant = media.remote_pts().iter().find_map(red);
         let kind = media.kind();
         let layers = layers(&request, kind, rids);
+        let codecs: Vec<_> = media.remote_pts().iter().filter_map(offered).collect();
         let mime = codecs.first().map(|(_, spec)| mime_type(kind, spec)).unwrap_or_default();
         info.mid = media.mid().to_string();
         info.mime_type.clone_from(&mime);
@@ -91,6 +95,7 @@ impl Track {
             kind,
             layers,
             codecs,
+            redundant,
             subscribers: Vec::new(),
             meter: SpeakerMeter::default(),
             dynacast: Dynacast::default(),
@@ -163,7 +168,8 @@ pub(super) fn requested(request: &AddTrackRequest, sid: String) -> TrackInfo {
         source: request.source,
         layers: request.layers.clone(),
         stereo: request.stereo,
-        disable_red: true,
+        // Redundancy would be inside of the cipher, where listeners do not expect it.
+        disable_red: request.disable_red || request.encryption() != encryption::Type::None,
         encryption: request.encryption,
         stream,
         audio_features: request.audio_features.clone(),
