@@ -114,6 +114,19 @@ await bob.page.goto(url);
 await bob.page.locator(".room-item", { hasText: "alice" }).click();
 saw("page closed");
 
+// Nor does whoever has no time to say a word stay in it: the server says it for them (MSC4140).
+await again(alice, bob);
+const gone = bob.page;
+const machine = await bob.context.newCDPSession(gone);
+machine.send("Page.crash").catch(() => {});
+await alice.page.locator(".tile:not(.own)").waitFor({ state: "detached" });
+await alice.button("Leave the call").click();
+await alice.page.locator(".stage").waitFor({ state: "detached" });
+await alice.page.locator(".call-banner").waitFor({ state: "detached" });
+await bob.open();
+await bob.page.locator(".room-item", { hasText: "alice" }).click();
+saw("vanished");
+
 // Whoever signs out is neither seen nor heard any more.
 await again(bob, alice);
 await alice.button("Settings").click();

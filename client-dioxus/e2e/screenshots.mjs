@@ -140,6 +140,10 @@ for (const size of [WIDE, NARROW]) {
         await room("Release 1.0").click();
         await alice.sees("Wonderful");
         await shoot(alice, "room", one, size);
+        if (size === WIDE) {
+            await alice.page.locator(".fold button").last().click();
+            await shoot(alice, "changes", one, size);
+        }
         await alice.page.locator(".room-head .icon-button").last().click();
         await alice.page.locator(".details .person").first().waitFor();
         await shoot(alice, "details", one, size);
@@ -182,5 +186,13 @@ for (const size of [WIDE, NARROW]) {
     }
 }
 saw("every view");
+
+const other = await alice.tab();
+for (const one of LOOKS) {
+    await look(other, one, WIDE);
+    await other.page.locator(".elsewhere h2").waitFor();
+    await shoot(other, "other-tab", one, WIDE);
+}
+saw("another tab");
 await chromium.close();
 saw("end");

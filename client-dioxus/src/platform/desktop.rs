@@ -139,6 +139,11 @@ pub fn scroll_into_view(id: &str) {
     run("document.getElementById($)?.scrollIntoView()", &[id]);
 }
 
+/// No further than it takes.
+pub fn scroll_into_sight(id: &str) {
+    run("document.getElementById($)?.scrollIntoView({ block: 'nearest' })", &[id]);
+}
+
 pub fn copy(text: &str) {
     run("navigator.clipboard.writeText($)", &[text]);
 }

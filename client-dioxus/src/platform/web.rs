@@ -177,6 +177,15 @@ pub fn scroll_into_view(id: &str) {
     }
 }
 
+/// No further than it takes.
+pub fn scroll_into_sight(id: &str) {
+    if let Some(element) = element(id) {
+        let options = web_sys::ScrollIntoViewOptions::new();
+        options.set_block(web_sys::ScrollLogicalPosition::Nearest);
+        element.scroll_into_view_with_scroll_into_view_options(&options);
+    }
+}
+
 pub fn copy(text: &str) {
     // The answer says only whether the person allowed it.
     let _ = window().navigator().clipboard().write_text(text);

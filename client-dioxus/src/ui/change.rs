@@ -24,12 +24,19 @@ pub fn ChangeLine(change: Change) -> Element {
 
 /// A run of changes: one line that says what they come to, and the lines themselves once it is open.
 #[component]
-pub fn ChangeFold(changes: Vec<Change>, open: bool, ontoggle: EventHandler<()>) -> Element {
+pub fn ChangeFold(
+    /// Of the line.
+    id: String,
+    changes: Vec<Change>,
+    open: bool,
+    ontoggle: EventHandler<()>,
+) -> Element {
     let summary = Summary::of(&changes);
     let earlier = changes.len().saturating_sub(MAX_LINES);
     rsx! {
         div { class: "fold",
             button {
+                id: "{id}",
                 class: "event",
                 r#type: "button",
                 aria_expanded: open,

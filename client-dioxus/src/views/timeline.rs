@@ -258,11 +258,19 @@ fn Fold(
         }
     }
     let open = keys.iter().any(|key| opened.read().contains(key));
+    let id = format!("changes-{}", keys.last().map_or("", String::as_str));
     rsx! {
         ChangeFold {
+            id: id.clone(),
             changes,
             open,
             ontoggle: move |()| {
+                // The page grows upwards, and would take the line along.
+                let id = id.clone();
+                spawn(async move {
+                    platform::sleep(50).await;
+                    platform::scroll_into_sight(&id);
+                });
                 let mut opened = opened.write();
                 for key in &keys {
                     if open {

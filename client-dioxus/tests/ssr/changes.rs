@@ -24,7 +24,7 @@ fn new_room() -> Vec<Change> {
 
 fn drawn(language: Language, changes: Vec<Change>, open: bool) -> String {
     html_in(language, move || {
-        rsx! { ChangeFold { changes: changes.clone(), open, ontoggle: |()| {} } }
+        rsx! { ChangeFold { id: "fold", changes: changes.clone(), open, ontoggle: |()| {} } }
     })
 }
 

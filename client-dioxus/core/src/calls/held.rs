@@ -20,7 +20,7 @@ use matrix_sdk::{
 use update::UpdateAction;
 
 use super::membership;
-use crate::{Error, ErrorKind};
+use crate::Error;
 
 /// So long does the server wait ...
 const DELAY: Duration = Duration::from_secs(20);
@@ -48,7 +48,8 @@ pub(super) async fn schedule(room: &Room) -> Result<Option<String>, Error> {
 pub(super) enum Next {
     /// The server waits.
     Keep,
-    /// It has sent the leave, because it heard nothing for too long: this device must enter anew.
+    /// It has sent the leave (409), because it heard nothing for too long, or knows nothing of it any more
+    /// (404): this device must enter anew.
     Enter,
 }
 
@@ -61,7 +62,7 @@ pub(super) async fn restart(room: &Room, delay_id: &str) -> Next {
 fn after(restarted: Result<(), Error>) -> Next {
     match restarted {
         Ok(()) => Next::Keep,
-        Err(error) if error.kind() == ErrorKind::NotFound => Next::Enter,
+        Err(Error::Refused { status: 404 | 409, .. }) => Next::Enter,
         Err(error) => {
             // The next beat tells whether it was in time.
             tracing::debug!(%error, "the server does not hear that this device is in the call");
@@ -86,10 +87,19 @@ mod tests {
     #[test]
     fn only_a_leave_that_was_sent_makes_a_device_enter_anew() {
         assert_eq!(after(Ok(())), Next::Keep);
-        assert_eq!(after(Err(ErrorKind::NotFound.into())), Next::Enter);
-        for kind in [ErrorKind::Offline, ErrorKind::Timeout, ErrorKind::SlowDown] {
-            assert_eq!(after(Err(kind.into())), Next::Keep, "{kind:?}");
-        }
+        let refused = |status| {
+            Err(Error::Refused {
+                status,
+                errcode: String::new(),
+                message: String::new(),
+                retry_after: None,
+            })
+        };
+        assert_eq!(after(refused(404)), Next::Enter);
+        assert_eq!(after(refused(409)), Next::Enter);
+        assert_eq!(after(refused(429)), Next::Keep);
+        assert_eq!(after(refused(502)), Next::Keep);
+        assert_eq!(after(Err(Error::Timeout)), Next::Keep);
         assert!(BEAT * 2 < DELAY, "one beat may be lost");
     }
 }
