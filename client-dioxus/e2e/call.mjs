@@ -133,7 +133,7 @@ await alice.button("Settings").click();
 await alice.button("Profile").click();
 await alice.button("Sign out").click();
 await alice.page.getByLabel("User name").waitFor();
-await aliceAtBobs.waitFor({ state: "detached" });
+await bob.page.locator(".tile:not(.own)").waitFor({ state: "detached" });
 assert.equal(await alice.page.locator("video, body > audio").count(), 0);
 await bob.button("Leave the call").click();
 await bob.page.locator(".stage").waitFor({ state: "detached" });

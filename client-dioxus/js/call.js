@@ -93,11 +93,17 @@ export async function join(url, jwt, identity, key, keyIndex, microphone, camera
 
 let farewell;
 
-/** The request by which the browser tells the room if the page goes in the middle of a call; without a URL, none. */
-export function atTheEnd(url, token) {
+/**
+ * The request by which the browser tells the room if the page goes in the middle of a call: `ask` gives method, URL,
+ * body and token, or undefined. Without `ask` nothing is told.
+ */
+export function atTheEnd(ask) {
     removeEventListener("pagehide", farewell);
-    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
-    farewell = url && (() => fetch(url, { method: "PUT", headers, body: "{}", keepalive: true }));
+    farewell = ask && (() => {
+        const [method, url, body, token] = ask() ?? [];
+        const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+        if (url) fetch(url, { method, headers, body, keepalive: true });
+    });
     if (farewell) addEventListener("pagehide", farewell);
 }
 

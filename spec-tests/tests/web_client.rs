@@ -35,13 +35,14 @@ const EVENING: [&str; 17] = [
 ];
 
 /// A call, and the ways out of it.
-const CALL: [&str; 8] = [
+const CALL: [&str; 9] = [
     "friends",
     "in a call",
     "picture and sound",
     "muted",
     "left",
     "page closed",
+    "vanished",
     "signed out",
     "end",
 ];

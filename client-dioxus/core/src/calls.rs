@@ -86,11 +86,15 @@ pub struct MediaKey {
     pub key: Vec<u8>,
 }
 
-/// The request that tells the room that this device has left: `PUT`, with the body `{}`. For a page that
-/// goes, and whose program goes with it.
-#[derive(Clone)]
+/// The request that tells the room that this device has left, for a page that goes, and whose program goes
+/// with it.
+#[derive(Clone, PartialEq)]
 pub struct Farewell {
+    /// `PUT`, or `POST` where the server holds the leave back.
+    pub method: &'static str,
     pub url: String,
+    /// JSON.
+    pub body: &'static str,
     /// For the header `Authorization: Bearer ...`
     pub access_token: String,
 }
@@ -186,6 +190,7 @@ impl Call {
         stream! {
             let _handler = handler;
             let mut members = call.members();
+            let mut announced = false;
             let (mut present, mut given) = (Vec::new(), Vec::<OwnedDeviceId>::new());
             let (mut renewal, mut retry) = (Box::pin(sleep(RENEWAL)), Box::pin(sleep(RETRY)));
             let mut beat = Box::pin(sleep(held::BEAT));
@@ -207,10 +212,16 @@ impl Call {
                         continue;
                     }
                     () = &mut retry => retry = Box::pin(sleep(RETRY)),
-                    next = members.next() => match next {
-                        Some(next) => present = others(&next),
-                        None => return,
-                    },
+                    next = members.next() => {
+                        let Some(next) = next else { return };
+                        present = others(&next);
+                        let own = next.iter().any(|member| member.own);
+                        // An earlier page of this device was held to have left, and this one with it.
+                        if announced && !own && call.attended().is_some() {
+                            call.renew().await;
+                        }
+                        announced = own;
+                    }
                 }
                 let Some(key) = own.as_mut() else { continue };
                 if given.iter().any(|id| !present.iter().any(|(_, device)| device == id)) {
@@ -232,11 +243,10 @@ impl Call {
 
     /// Leaves, if this device is in this call; the room is told.
     pub async fn leave(&self) -> Result<(), Error> {
-        let here = |it: &Attended| it.room.room_id() == self.room.room_id();
-        if self.account.inner().attended.lock().as_ref().is_some_and(here) {
-            self.account.leave_call().await?;
+        match self.attended() {
+            Some(_) => self.account.leave_call().await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Tells the room that this device is not in the call, where an earlier run of the program was.
@@ -244,10 +254,15 @@ impl Call {
         within(USUAL, membership::withdraw(&self.room)).await
     }
 
-    /// What to do if there is no time to [`Call::leave`]. `None`: nobody is signed in any more.
+    /// What to do now if there is no time to [`Call::leave`]. `None`: this device is not in the call.
     pub fn farewell(&self) -> Option<Farewell> {
-        let url = membership::own_url(&self.room)?.into();
-        Some(Farewell { url, access_token: self.account.client().access_token()? })
+        let access_token = self.account.client().access_token()?;
+        let (method, url, body) = match self.attended()? {
+            // Else it would be sent later, to a room in which this device may be in the call again.
+            Some(delay_id) => ("POST", held::url(&self.room, &delay_id)?, r#"{"action":"send"}"#),
+            None => ("PUT", membership::own_url(&self.room)?, "{}"),
+        };
+        Some(Farewell { method, url: url.into(), body, access_token })
     }
 
     /// Tells the room that this device is in the call, and the server when it is not.
@@ -266,15 +281,15 @@ impl Call {
         membership::announce(&self.room, service, since).await
     }
 
-    /// The leave that the server holds back, as long as this device is in this call.
-    fn held(&self) -> Option<String> {
+    /// As long as this device is in this call: the leave that the server holds back, if it does.
+    fn attended(&self) -> Option<Option<String>> {
         let attended = self.account.inner().attended.lock();
         let here = |it: &&Attended| it.room.room_id() == self.room.room_id();
-        attended.as_ref().filter(here)?.held.clone()
+        attended.as_ref().filter(here).map(|it| it.held.clone())
     }
 
     async fn beat(&self) {
-        let Some(delay_id) = self.held() else { return };
+        let Some(Some(delay_id)) = self.attended() else { return };
         let next =
             within(USUAL, async { Ok::<_, Error>(held::restart(&self.room, &delay_id).await) });
         if next.await.is_ok_and(|next| next == held::Next::Enter) {

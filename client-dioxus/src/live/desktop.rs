@@ -21,7 +21,7 @@ pub async fn preview(_element: &str, _camera: &str) -> bool {
 
 pub fn end_preview() {}
 
-pub fn at_the_end(_farewell: Option<&Farewell>) {}
+pub fn at_the_end(_ask: Option<impl Fn() -> Option<Farewell> + 'static>) {}
 
 /// Never made: [`Live::join`] fails.
 #[derive(Clone, PartialEq)]

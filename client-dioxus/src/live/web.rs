@@ -52,7 +52,7 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = preview)]
     async fn js_preview(element: &str, camera: &str) -> Result<(), JsValue>;
     #[wasm_bindgen(js_name = atTheEnd)]
-    fn js_at_the_end(url: Option<&str>, token: Option<&str>);
+    fn js_at_the_end(ask: &JsValue);
     #[wasm_bindgen(js_name = endPreview)]
     fn js_end_preview();
     #[wasm_bindgen(catch)]
@@ -126,9 +126,18 @@ pub fn end_preview() {
     js_end_preview();
 }
 
-/// If the page goes, the browser tells the room so; `None`: not any more.
-pub fn at_the_end(farewell: Option<&Farewell>) {
-    js_at_the_end(farewell.map(|it| it.url.as_str()), farewell.map(|it| it.access_token.as_str()));
+/// If the page goes, the browser tells the room so, by what `ask` gives then; `None`: not any more.
+pub fn at_the_end(ask: Option<impl Fn() -> Option<Farewell> + 'static>) {
+    let asked = |ask: Box<dyn Fn() -> Option<Farewell>>| {
+        let closure = Closure::<dyn Fn() -> Option<Array>>::new(move || ask().map(array));
+        closure.into_js_value()
+    };
+    js_at_the_end(&ask.map_or(JsValue::UNDEFINED, |ask| asked(Box::new(ask))));
+}
+
+fn array(farewell: Farewell) -> Array {
+    let Farewell { method, url, body, access_token } = farewell;
+    Array::of4(&method.into(), &url.into(), &body.into(), &access_token.into())
 }
 
 /// A call that this device is in.

@@ -8,7 +8,7 @@ mod stage;
 use dioxus::core::{Task, spawn_forever};
 use dioxus::prelude::*;
 use futures_util::StreamExt;
-use kith_client_core::calls::{Call, CallMember};
+use kith_client_core::calls::{Call, CallMember, Farewell};
 use kith_client_core::{Error, ErrorKind, Person};
 
 use crate::adapter::use_latest;
@@ -175,7 +175,7 @@ pub(super) fn enter(
         if let Err(error) = call.leave().await {
             tracing::warn!(%error, "the room does not know yet that the call was left");
         }
-        live::at_the_end(None);
+        live::at_the_end(None::<fn() -> Option<Farewell>>);
         // The views may be gone by now: somebody has signed out.
         let still =
             current.try_peek().is_ok_and(|it| it.as_ref().is_some_and(|it| it.call == call));
@@ -193,7 +193,8 @@ async fn attend(
     choice: &Choice,
 ) -> Result<(), Error> {
     let ticket = call.join().await?;
-    live::at_the_end(call.farewell().as_ref());
+    let leaving = call.clone();
+    live::at_the_end(Some(move || leaving.farewell()));
     // From here on no key is missed.
     let mut keys = call.run(&ticket);
     let live = match Live::join(&ticket, choice).await {

@@ -18,6 +18,7 @@ use matrix_sdk::{
     },
 };
 use update::UpdateAction;
+use url::Url;
 
 use super::membership;
 use crate::Error;
@@ -41,6 +42,12 @@ pub(super) async fn schedule(room: &Room) -> Result<Option<String>, Error> {
         &CallMemberEventContent::new_empty(None),
     )?;
     Ok(Some(client.send(request).await?.delay_id))
+}
+
+/// Where it is told to be sent, cancelled or put off.
+pub(super) fn url(room: &Room, delay_id: &str) -> Option<Url> {
+    let path = ["unstable", "org.matrix.msc4140", "delayed_events", delay_id];
+    membership::client_api(room, &path)
 }
 
 /// What is to be done after a beat.

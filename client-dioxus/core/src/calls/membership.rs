@@ -92,11 +92,15 @@ pub(super) async fn withdraw(room: &Room) -> Result<(), Error> {
 
 /// Where [`withdraw`] sends `{}`, for whoever must do it without this program.
 pub(super) fn own_url(room: &Room) -> Option<Url> {
-    let mut url = room.client().homeserver();
     let kind = CallMemberEventContent::new_empty(None).event_type().to_string();
     let (room_id, key) = (room.room_id().as_str(), own_key(room));
-    let path = ["_matrix", "client", "v3", "rooms", room_id, "state", &kind, key.as_ref()];
-    url.path_segments_mut().ok()?.pop_if_empty().extend(path);
+    client_api(room, &["v3", "rooms", room_id, "state", &kind, key.as_ref()])
+}
+
+/// An endpoint of the user's server.
+pub(super) fn client_api(room: &Room, path: &[&str]) -> Option<Url> {
+    let mut url = room.client().homeserver();
+    url.path_segments_mut().ok()?.pop_if_empty().extend(["_matrix", "client"]).extend(path);
     Some(url)
 }
 
