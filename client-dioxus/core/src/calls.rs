@@ -100,10 +100,13 @@ pub struct Farewell {
 }
 
 /// The one call that this device is in.
+#[derive(Clone)]
 pub(crate) struct Attended {
     room: Room,
     /// The leave that the server holds back, if it does such things.
     held: Option<String>,
+    /// The room is being told; if the page goes in the middle of that, [`Call::farewell`] tells it.
+    leaving: bool,
 }
 
 impl std::fmt::Debug for MediaKey {
@@ -123,16 +126,21 @@ impl Account {
 
     /// Leaves the call that this device is in, if it is in one.
     pub(crate) async fn leave_call(&self) -> Result<(), Error> {
-        let attended = self.inner().attended.lock().take();
-        let Some(Attended { room, held }) = attended else { return Ok(()) };
-        within(USUAL, async {
+        let attended = self.inner().attended.lock().as_mut().map(|attended| {
+            attended.leaving = true;
+            attended.clone()
+        });
+        let Some(Attended { room, held, .. }) = attended else { return Ok(()) };
+        let told = within(USUAL, async {
             membership::withdraw(&room).await?;
             if let Some(delay_id) = held {
                 held::cancel(&room, delay_id).await;
             }
             Ok::<_, Error>(())
         })
-        .await
+        .await;
+        self.inner().attended.lock().take_if(|attended| attended.leaving);
+        told
     }
 }
 
@@ -217,7 +225,7 @@ impl Call {
                         present = others(&next);
                         let own = next.iter().any(|member| member.own);
                         // An earlier page of this device was held to have left, and this one with it.
-                        if announced && !own && call.attended().is_some() {
+                        if announced && !own && call.stays().is_some() {
                             call.renew().await;
                         }
                         announced = own;
@@ -257,7 +265,7 @@ impl Call {
     /// What to do now if there is no time to [`Call::leave`]. `None`: this device is not in the call.
     pub fn farewell(&self) -> Option<Farewell> {
         let access_token = self.account.client().access_token()?;
-        let (method, url, body) = match self.attended()? {
+        let (method, url, body) = match self.attended()?.held {
             // Else it would be sent later, to a room in which this device may be in the call again.
             Some(delay_id) => ("POST", held::url(&self.room, &delay_id)?, r#"{"action":"send"}"#),
             None => ("PUT", membership::own_url(&self.room)?, "{}"),
@@ -276,20 +284,23 @@ impl Call {
             tracing::warn!(%error, "the server will not know when this device vanishes");
             None
         });
-        let attended = Attended { room: self.room.clone(), held };
+        let attended = Attended { room: self.room.clone(), held, leaving: false };
         self.account.inner().attended.lock().replace(attended);
         membership::announce(&self.room, service, since).await
     }
 
-    /// As long as this device is in this call: the leave that the server holds back, if it does.
-    fn attended(&self) -> Option<Option<String>> {
+    fn attended(&self) -> Option<Attended> {
         let attended = self.account.inner().attended.lock();
-        let here = |it: &&Attended| it.room.room_id() == self.room.room_id();
-        attended.as_ref().filter(here).map(|it| it.held.clone())
+        attended.clone().filter(|it| it.room.room_id() == self.room.room_id())
+    }
+
+    /// This device is in this call, and is not about to leave it.
+    fn stays(&self) -> Option<Attended> {
+        self.attended().filter(|it| !it.leaving)
     }
 
     async fn beat(&self) {
-        let Some(Some(delay_id)) = self.attended() else { return };
+        let Some(delay_id) = self.stays().and_then(|it| it.held) else { return };
         let next =
             within(USUAL, async { Ok::<_, Error>(held::restart(&self.room, &delay_id).await) });
         if next.await.is_ok_and(|next| next == held::Next::Enter) {
