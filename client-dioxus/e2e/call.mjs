@@ -1,5 +1,5 @@
 // node call.mjs URL [FOLDER]: two people in one encrypted call, each with a camera and a microphone; pictures of it
-// go into the folder.
+// go into the folder. Without one, somebody records the call as soon as both are in it.
 import assert from "node:assert/strict";
 import { Person, browser, saw } from "./client.mjs";
 
@@ -73,6 +73,11 @@ await alice.accessible("a call");
 await shoot(alice, "call");
 await shoot(bob, "call-of-the-other");
 saw("picture and sound");
+
+if (!folder) {
+    await Promise.all([alice, bob].map((person) => person.page.getByText("This call is being recorded").waitFor()));
+    saw("recorded");
+}
 
 await alice.button("Mute the microphone").click();
 const aliceAtBobs = bob.page.locator(".tile:not(.own)");

@@ -110,7 +110,7 @@ export function atTheEnd(ask) {
 /** Everything after which the screen may have to change. */
 const CHANGES = [
     "ActiveSpeakersChanged", "ConnectionStateChanged", "LocalTrackPublished", "LocalTrackUnpublished",
-    "ParticipantConnected", "ParticipantDisconnected", "TrackMuted", "TrackPublished", "TrackSubscribed",
+    "ParticipantConnected", "ParticipantDisconnected", "RecordingStatusChanged", "TrackMuted", "TrackPublished", "TrackSubscribed",
     "TrackUnmuted", "TrackUnpublished", "TrackUnsubscribed",
 ];
 
@@ -138,9 +138,9 @@ export class LiveCall {
     }
 
     #state() {
-        const { localParticipant: own, remoteParticipants, state } = this.room;
+        const { localParticipant: own, remoteParticipants, state, isRecording: recorded } = this.room;
         const people = [own, ...remoteParticipants.values()];
-        return { connected: state === "connected", tiles: people.flatMap((person) => this.#tiles(person, person === own)) };
+        return { connected: state === "connected", recorded, tiles: people.flatMap((person) => this.#tiles(person, person === own)) };
     }
 
     /** A person with their camera, and each screen that they share. */

@@ -36,6 +36,8 @@ pub struct Choice {
 pub struct Scene {
     /// Else it is being found again.
     pub connected: bool,
+    /// The server writes the call to a file.
+    pub recorded: bool,
     /// This person first.
     pub tiles: Vec<Tile>,
 }

@@ -9,9 +9,11 @@ use std::{
 };
 
 use kith_spec_tests::{
-    Synapse, TestServer, free_port,
+    Synapse, TestServer, encode, free_port,
     script::{assert_story, run_browser},
+    until,
 };
+use serde_json::json;
 
 /// What two people do with it on one evening.
 const EVENING: [&str; 17] = [
@@ -39,6 +41,7 @@ const CALL: [&str; 9] = [
     "friends",
     "in a call",
     "picture and sound",
+    "recorded",
     "muted",
     "left",
     "page closed",
@@ -82,8 +85,23 @@ async fn two_people_find_each_other_verify_and_chat_in_the_web_client() {
 #[tokio::test]
 async fn two_people_see_and_hear_each_other_encrypted_in_the_web_client() {
     let server = serving().await;
-    let seen = run_browser(&script("call.mjs"), &[server.url()]).await;
+    let (script, arguments) = (script("call.mjs"), [server.url()]);
+    let (seen, ()) = tokio::join!(run_browser(&script, &arguments), record_the_call(&server));
     assert_story(&seen, &CALL);
+}
+
+/// As an administrator, as soon as two are in it.
+async fn record_the_call(server: &TestServer) {
+    let root = server.register("root").await;
+    server.app().users.set_admin(root.user_id.as_str().try_into().unwrap(), true).await.unwrap();
+    let root = root.log_in_again().await;
+    let room = until("a call of two", async || {
+        let calls = root.get("/_kith/admin/v1/calls").await.ok();
+        let two = calls["calls"][0]["users"].as_array()?.len() == 2;
+        two.then(|| calls["calls"][0]["room_id"].as_str().unwrap().to_owned())
+    })
+    .await;
+    root.post(&format!("/_kith/admin/v1/calls/{}/recording", encode(&room)), json!({})).await.ok();
 }
 
 /// The page is ours, the accounts are elsewhere.

@@ -29,6 +29,8 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn connected(this: &JsScene) -> bool;
     #[wasm_bindgen(method, getter)]
+    fn recorded(this: &JsScene) -> bool;
+    #[wasm_bindgen(method, getter)]
     fn tiles(this: &JsScene) -> Array;
 
     type JsTile;
@@ -165,7 +167,7 @@ impl Live {
         let scene: JsScene = scene.unchecked_into();
         let tiles = scene.tiles();
         let tiles = tiles.iter().map(|tile| tile_of(&tile.unchecked_into())).collect();
-        Some(Scene { connected: scene.connected(), tiles })
+        Some(Scene { connected: scene.connected(), recorded: scene.recorded(), tiles })
     }
 
     pub async fn set_key(&self, key: &MediaKey) {

@@ -4,9 +4,9 @@ use std::{path::Path, time::Duration};
 
 use gstreamer::{Pipeline, State, prelude::*};
 use gstreamer_app::AppSink;
-use kith_voip::pipeline::check;
+use kith_voip::{pipeline::check, protocol::signal_response::Message as Response};
 
-use crate::{server::Server, story::python};
+use crate::{client::Client, server::Server, story::python};
 
 /// Seconds of presentation time, and what was seen or heard then.
 struct Played {
@@ -55,6 +55,32 @@ fn play(path: &Path) -> Played {
 fn beginnings<T>(moments: &[(f64, T)], is: impl Fn(&T) -> bool) -> Vec<(f64, &(f64, T))> {
     let pairs = moments.windows(2).filter(|pair| !is(&pair[0].1) && is(&pair[1].1));
     pairs.map(|pair| (pair[0].0, &pair[1])).collect()
+}
+
+#[tokio::test]
+async fn everybody_in_the_call_is_told_that_it_is_recorded() {
+    let server = Server::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut ann = Client::join(&server, "ann", "").await;
+    let told = async |client: &mut Client| {
+        let update = client.until(|message| match message {
+            Response::RoomUpdate(update) => update.room,
+            _ => None,
+        });
+        update.await.active_recording
+    };
+    let recording = server.relay.record("call", folder.path().join("call.webm")).await.unwrap();
+    assert!(told(&mut ann).await);
+    // Who comes later learns it as they come.
+    let mut bob = Client::connect(&server.url, &server.token("bob"), "").await.unwrap();
+    let joined = bob.until(|message| match message {
+        Response::Join(joined) => joined.room,
+        _ => None,
+    });
+    assert!(joined.await.active_recording);
+    let summary = recording.stop().await.unwrap();
+    assert!(summary.parts.is_empty(), "nobody said or showed anything: {summary:?}");
+    assert!(!told(&mut ann).await);
 }
 
 #[tokio::test]

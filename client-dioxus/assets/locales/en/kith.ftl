@@ -364,6 +364,7 @@ call-start = Call
 call-enter = Join the call
 call-entering = Entering the call…
 call-reconnecting = The connection was lost, and is being found again…
+call-recorded = This call is being recorded
 call-of-one = { $name } is in a call
 call-of-many = { $count } people are in a call
 call-goes-on = Your call goes on.

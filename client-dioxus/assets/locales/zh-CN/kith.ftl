@@ -334,6 +334,7 @@ call-start = 通话
 call-enter = 加入通话
 call-entering = 正在进入通话…
 call-reconnecting = 连接已断开，正在重新连接…
+call-recorded = 此通话正在录制
 call-of-one = { $name } 正在通话
 call-of-many = { $count } 人正在通话
 call-goes-on = 您的通话仍在进行。

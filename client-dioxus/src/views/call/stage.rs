@@ -36,6 +36,9 @@ pub fn Stage(ongoing: Ongoing, members: Signal<Vec<CallMember>>) -> Element {
             if !scene.connected {
                 p { class: "reconnecting", role: "status", Spinner {} {t!("call-reconnecting")} }
             }
+            if scene.recorded {
+                p { class: "recorded", role: "status", {t!("call-recorded")} }
+            }
             ul { class: if sharing { "tiles sharing" } else { "tiles" }, "data-count": "{shown}",
                 for tile in tiles {
                     TileView {
