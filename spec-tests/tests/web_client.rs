@@ -37,7 +37,7 @@ const EVENING: [&str; 17] = [
 ];
 
 /// A call, and the ways out of it.
-const CALL: [&str; 9] = [
+const CALL: [&str; 10] = [
     "friends",
     "in a call",
     "picture and sound",
