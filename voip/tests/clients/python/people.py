@@ -86,6 +86,13 @@ class Person:
     async def track(self, identity, source):
         return await self.until(lambda: self.tracks.get((identity, source)), f"track of {identity}")
 
+    async def publish(self, track, options):
+        publication = await self.room.local_participant.publish_track(track, options)
+        # The client negotiates 150 ms after it was last asked to; what it is given in that very moment is now and
+        # then in no offer.
+        await asyncio.sleep(0.3)
+        return publication
+
     async def show(
         self, colour, codec=rtc.VideoCodec.VP8, simulcast=False, size=(WIDTH, HEIGHT), lively=False
     ):
@@ -96,7 +103,7 @@ class Person:
             source=rtc.TrackSource.SOURCE_CAMERA, video_codec=codec, simulcast=simulcast
         )
         self.tasks.append(asyncio.create_task(paint(source, colour, size, lively)))
-        return await self.room.local_participant.publish_track(track, options)
+        return await self.publish(track, options)
 
     async def sing(self, pitch):
         """Publishes a tone of `pitch` hertz."""
@@ -104,7 +111,7 @@ class Person:
         track = rtc.LocalAudioTrack.create_audio_track("mic", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         self.tasks.append(asyncio.create_task(play(source, pitch)))
-        return await self.room.local_participant.publish_track(track, options)
+        return await self.publish(track, options)
 
     async def leave(self):
         for task in self.tasks:
