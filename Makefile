@@ -1,7 +1,7 @@
 # `make run` starts a server, `make test` proves it. Nothing else needs to be installed first than
 # Rust and make.
 
-.PHONY: run test bench bench-calls spec-report check setup setup-client setup-tests client client-quick desktop
+.PHONY: run test test-programs bench bench-calls spec-report check setup setup-client setup-tests client client-quick desktop
 
 # With the web client at `/`, if it can be made here; without, if not.
 run: setup
@@ -10,12 +10,17 @@ run: setup
 	cargo run --release --locked --quiet -p kith-homeserver --bin kith -- serve
 
 # Unit, conformance, crash and interop tests. Ends with the summary of the test runner.
-test: setup-tests client-quick
+# The client and the tests are compiled side by side: each has long stretches of one crate after the other.
+test: setup-tests
+	@$(MAKE) --no-print-directory --jobs=2 client-quick test-programs
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --workspace --locked --no-fail-fast; \
 	else \
 		cargo test --workspace --locked --lib --bins --tests --no-fail-fast; \
 	fi
+
+test-programs:
+	cargo test --workspace --locked --lib --bins --tests --no-run
 
 bench: setup
 	cargo bench --workspace --locked
