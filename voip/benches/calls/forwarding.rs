@@ -30,6 +30,8 @@ pub(crate) async fn cost_of(table: &mut Table, relay: &Process, how: &str) {
     }
     let (first, _) = senders.split_at_mut(1);
     first[0].until(|_| true).await;
+    // GStreamer's threads begin one after the other.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let (memory, threads) = (relay.status("VmRSS"), relay.status("Threads"));
     let mut listeners = Vec::new();
     for number in 0..LISTENERS {

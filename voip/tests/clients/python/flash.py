@@ -15,10 +15,11 @@ async def flash(ann, moments):
     """Publishes both; `moments` are when flashes were painted (`time.monotonic`)."""
     voice = rtc.AudioSource(RATE, 1, queue_size_ms=100)
     camera = rtc.VideoSource(WIDTH, HEIGHT)
+    local = ann.room.local_participant
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False)
-    await ann.publish(rtc.LocalAudioTrack.create_audio_track("mic", voice), options)
+    await local.publish_track(rtc.LocalAudioTrack.create_audio_track("mic", voice), options)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=False)
-    await ann.publish(rtc.LocalVideoTrack.create_video_track("camera", camera), options)
+    await local.publish_track(rtc.LocalVideoTrack.create_video_track("camera", camera), options)
     pushed = 0
 
     async def play():
