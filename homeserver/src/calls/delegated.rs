@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{CallError, Calls};
-use crate::delayed_events::{DelayedAction, DelayedError, DelayedEvents};
+use crate::delayed_events::{DelayedAction, DelayedError, DelayedEvents, LONGEST};
 
 /// An event is put off when this part of its delay has passed.
 const PUT_OFF_AFTER: f64 = 0.8;
@@ -63,6 +63,8 @@ impl Delegations {
         if known.is_none_or(|row| row.finalised.is_some()) {
             return Err(CallError::NoDelayedEvent);
         }
+        // No event waits longer, whatever the client says.
+        let delay = delay.min(LONGEST);
         let delegated = Delegated {
             user_id: user_id.to_owned(),
             delay_id: delay_id.to_owned(),
