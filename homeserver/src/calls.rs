@@ -188,7 +188,7 @@ impl Calls {
         let folder = config.data_dir.join("recordings").join(team.server_name().as_str());
         let recordings = Recordings::new(folder, config.calls.recordings);
         let let_in = Mutex::default();
-        let delegations = Delegations::new(delayed_events);
+        let delegations = Delegations::new(delayed_events, config.calls.people_per_team);
         Self(Arc::new(Inner {
             rooms,
             users,

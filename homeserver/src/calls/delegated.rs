@@ -40,15 +40,32 @@ struct Delegated {
     awaited_until: Instant,
 }
 
+/// What is to be done with the event of somebody.
+struct Due {
+    who: Who,
+    user_id: OwnedUserId,
+    delay_id: String,
+    action: DelayedAction,
+}
+
+impl Delegated {
+    fn due(&self, who: &Who, action: DelayedAction) -> Due {
+        let Self { user_id, delay_id, .. } = self;
+        Due { who: who.clone(), user_id: user_id.clone(), delay_id: delay_id.clone(), action }
+    }
+}
+
 pub(super) struct Delegations {
     events: DelayedEvents,
+    /// So many at a time.
+    most: usize,
     given: Mutex<HashMap<Who, Delegated>>,
     changed: Notify,
 }
 
 impl Delegations {
-    pub(super) fn new(events: DelayedEvents) -> Self {
-        Self { events, given: Mutex::default(), changed: Notify::new() }
+    pub(super) fn new(events: DelayedEvents, most: usize) -> Self {
+        Self { events, most, given: Mutex::default(), changed: Notify::new() }
     }
 
     /// Takes over the event of whoever was let in; a second one takes the place of the first.
@@ -72,7 +89,12 @@ impl Delegations {
             next: None,
             awaited_until: Instant::now() + delay,
         };
-        self.given.lock().await.insert(who, delegated);
+        let mut given = self.given.lock().await;
+        if given.len() >= self.most && !given.contains_key(&who) {
+            return Err(CallError::Full);
+        }
+        given.insert(who, delegated);
+        drop(given);
         self.changed.notify_one();
         Ok(())
     }
@@ -86,27 +108,17 @@ impl Delegations {
             (true, Some(next)) if next > now => true,
             (true, _) => {
                 it.next = Some(now + it.delay.mul_f64(PUT_OFF_AFTER));
-                due.push((
-                    who.clone(),
-                    it.user_id.clone(),
-                    it.delay_id.clone(),
-                    DelayedAction::Restart,
-                ));
+                due.push(it.due(who, DelayedAction::Restart));
                 true
             }
             (false, Some(_)) => {
-                due.push((
-                    who.clone(),
-                    it.user_id.clone(),
-                    it.delay_id.clone(),
-                    DelayedAction::Send,
-                ));
+                due.push(it.due(who, DelayedAction::Send));
                 false
             }
             (false, None) => it.awaited_until > now,
         });
         drop(given);
-        for (who, user_id, delay_id, action) in due {
+        for Due { who, user_id, delay_id, action } in due {
             match self.events.act(&user_id, &delay_id, action).await {
                 Ok(()) => {}
                 // The client has said itself that it leaves.
