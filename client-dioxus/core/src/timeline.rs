@@ -16,13 +16,14 @@ use matrix_sdk_ui::timeline::{
 
 use crate::{
     Account, Changes, Error, Person, Stream, changes,
-    room::people,
+    room::{people, person},
     timeout::{LONG, USUAL, within},
 };
 
 mod content;
 mod fold;
 mod row;
+mod said;
 mod send;
 mod translate;
 
@@ -39,6 +40,7 @@ const MAX_PAGE: u16 = 100;
 pub struct Timeline {
     account: Account,
     timeline: Arc<SdkTimeline>,
+    said: Arc<said::Said>,
 }
 
 impl PartialEq for Timeline {
@@ -70,7 +72,8 @@ impl Account {
             !call && default_event_filter(event, rules)
         });
         let timeline = Arc::new(within(LONG, builder.build()).await?);
-        Ok(Timeline { account: self.clone(), timeline })
+        let said = Arc::new(said::Said::new(person(&room, room.own_user_id()).await));
+        Ok(Timeline { account: self.clone(), timeline, said })
     }
 }
 
@@ -81,7 +84,7 @@ impl Timeline {
 
     /// The rows, the oldest first, and what changes about them.
     pub fn rows(&self) -> Changes<TimelineRow> {
-        let timeline = Arc::clone(&self.timeline);
+        let (timeline, said) = (Arc::clone(&self.timeline), Arc::clone(&self.said));
         stream! {
             let mut maker = translate::RowMaker::new(timeline.room().clone()).await;
             let (items, differences) = timeline.subscribe().await;
@@ -93,6 +96,20 @@ impl Timeline {
                 for difference in batch {
                     rows.push(changes::map(difference, &mut maker).await);
                 }
+                said.replace(&rows);
+                yield rows;
+            }
+        }
+        .boxed_local()
+    }
+
+    /// What the user has just said and [`Timeline::rows`] do not show yet: rows to be drawn below those. Each
+    /// goes away when its row comes.
+    pub fn said(&self) -> Stream<Vec<TimelineRow>> {
+        let mut said = self.said.rows();
+        stream! {
+            while said.changed().await.is_ok() {
+                let rows = said.borrow_and_update().clone();
                 yield rows;
             }
         }

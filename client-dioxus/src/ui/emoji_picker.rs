@@ -50,7 +50,6 @@ pub fn EmojiPicker(onchoose: EventHandler<String>) -> Element {
                     r#type: "search",
                     placeholder: t!("emoji-search"),
                     aria_label: t!("emoji-search"),
-                    value: "{text}",
                     onmounted: move |event: MountedEvent| async move {
                         if event.set_focus(true).await.is_err() {
                             tracing::debug!("no focus here");

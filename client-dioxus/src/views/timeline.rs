@@ -147,6 +147,8 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
     let lines = if rows.is_empty() { Vec::new() } else { lines(rows) };
     let shown = lines[window(lines.len(), newer())].to_vec();
     let typists = timeline.clone();
+    let latest = timeline.clone();
+    let said = use_latest(Vec::<TimelineRow>::new(), move || latest.said());
     rsx! {
         div { class: "timeline-wrap", onmouseenter: move |_| looked += 1, onfocusin: move |_| looked += 1,
             div { id: SCROLLER, class: "timeline", tabindex: "0", aria_label: t!("messages"), role: "region", onscroll: scrolled,
@@ -156,6 +158,9 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
                     }
                     for line in shown {
                         Line { key: "{key_of(rows, line.end - 1)}", rows, line, opened, timeline: timeline.clone(), details }
+                    }
+                    if newer() == 0 {
+                        SaidLines { rows, said }
                     }
                 }
             }
@@ -237,6 +242,28 @@ fn Line(
                     me,
                     onaction: move |action| act(session, room, navigator, &timeline, &acted, action),
                 }
+            }
+        }
+    }
+}
+
+/// What was said a moment ago, and is no line yet. It becomes one at once, and is read aloud then.
+#[component]
+fn SaidLines(rows: Store<Vec<TimelineRow>>, said: Signal<Vec<TimelineRow>>) -> Element {
+    let me = use_session().account().user_id().to_owned();
+    let mut before =
+        rows.len().checked_sub(1).and_then(|last| rows.get(last)).map(|row| row.cloned());
+    let mut lines = Vec::new();
+    for row in said() {
+        let Item::Message(message) = row.item.clone() else { continue };
+        let first = before.is_none_or(|before| !stands_together(&before, &message));
+        lines.push((row.key.clone(), message, first));
+        before = Some(row);
+    }
+    rsx! {
+        for (key , message , first) in lines {
+            div { key: "{key}", "aria-hidden": "true",
+                MessageView { element_id: key, message: *message, first, me: me.clone(), onaction: |_| {} }
             }
         }
     }

@@ -15,8 +15,9 @@ use matrix_sdk::ruma::{
 };
 use matrix_sdk_base::crypto::types::events::UtdCause;
 use matrix_sdk_ui::timeline::{
-    EncryptedMessage, Message, MsgLikeContent, MsgLikeKind, Sticker, TimelineItemContent,
+    EncryptedMessage, MsgLikeContent, MsgLikeKind, Sticker, TimelineItemContent,
 };
+use unicode_segmentation::UnicodeSegmentation;
 
 use super::{Audio, Content, File, Picture, Reason, Text, Video};
 use crate::{html, media::MediaHandle, rooms::PreviewKind};
@@ -26,9 +27,12 @@ const MAX_WAVEFORM: usize = 256;
 /// Characters of a preview.
 const MAX_PREVIEW: usize = 200;
 
-pub(super) fn content_of(content: &MsgLikeContent, only_emoji: bool) -> Content {
+/// A text of more emoji than this is drawn as any other.
+const MAX_LARGE_EMOJI: usize = 5;
+
+pub(super) fn content_of(content: &MsgLikeContent) -> Content {
     match &content.kind {
-        MsgLikeKind::Message(message) => message_of(message, only_emoji),
+        MsgLikeKind::Message(message) => message_of(message.msgtype()),
         MsgLikeKind::Sticker(sticker) => Content::Sticker(sticker_of(sticker)),
         MsgLikeKind::Poll(poll) => Content::Poll { question: poll.results().question },
         MsgLikeKind::Redacted => Content::Redacted,
@@ -41,18 +45,15 @@ pub(super) fn content_of(content: &MsgLikeContent, only_emoji: bool) -> Content 
     }
 }
 
-fn message_of(message: &Message, only_emoji: bool) -> Content {
-    match message.msgtype() {
-        MessageType::Text(text) => {
-            Content::Text(text_of(&text.body, text.formatted.as_ref(), only_emoji))
-        }
-        MessageType::Notice(text) => {
-            Content::Notice(text_of(&text.body, text.formatted.as_ref(), false))
-        }
-        MessageType::ServerNotice(text) => Content::Notice(text_of(&text.body, None, false)),
-        MessageType::Emote(text) => {
-            Content::Emote(text_of(&text.body, text.formatted.as_ref(), false))
-        }
+pub(super) fn message_of(message: &MessageType) -> Content {
+    match message {
+        MessageType::Text(text) => Content::Text(Text {
+            only_emoji: only_emoji(&text.body),
+            ..text_of(&text.body, text.formatted.as_ref())
+        }),
+        MessageType::Notice(text) => Content::Notice(text_of(&text.body, text.formatted.as_ref())),
+        MessageType::ServerNotice(text) => Content::Notice(text_of(&text.body, None)),
+        MessageType::Emote(text) => Content::Emote(text_of(&text.body, text.formatted.as_ref())),
         MessageType::Image(image) => Content::Image(image_of(image)),
         MessageType::Video(video) => Content::Video(video_of(video)),
         MessageType::Audio(audio) => Content::Audio(audio_of(audio)),
@@ -65,13 +66,18 @@ fn message_of(message: &Message, only_emoji: bool) -> Content {
     }
 }
 
-fn text_of(body: &str, formatted: Option<&FormattedBody>, only_emoji: bool) -> Text {
+fn only_emoji(body: &str) -> bool {
+    let signs = || body.trim().graphemes(true);
+    signs().nth(MAX_LARGE_EMOJI).is_none() && signs().all(|sign| emojis::get(sign).is_some())
+}
+
+fn text_of(body: &str, formatted: Option<&FormattedBody>) -> Text {
     let html = formatted.filter(|it| it.format == MessageFormat::Html);
     let nodes = match html {
         Some(formatted) => html::parse(&formatted.body),
         None => html::linkify(body),
     };
-    Text { plain: body.to_owned(), nodes, only_emoji }
+    Text { plain: body.to_owned(), nodes, only_emoji: false }
 }
 
 fn image_of(image: &ImageMessageEventContent) -> Picture {
@@ -85,7 +91,7 @@ fn image_of(image: &ImageMessageEventContent) -> Picture {
         size: info.and_then(|info| info.size).map(Into::into),
         mime: info.and_then(|info| info.mimetype.clone()),
         blurhash: info.and_then(|info| info.blurhash.clone()),
-        caption: image.caption().map(|it| text_of(it, image.formatted_caption(), false)),
+        caption: image.caption().map(|it| text_of(it, image.formatted_caption())),
     }
 }
 
@@ -123,7 +129,7 @@ fn video_of(video: &VideoMessageEventContent) -> Video {
         size: info.and_then(|info| info.size).map(Into::into),
         mime: info.and_then(|info| info.mimetype.clone()),
         blurhash: info.and_then(|info| info.blurhash.clone()),
-        caption: video.caption().map(|it| text_of(it, video.formatted_caption(), false)),
+        caption: video.caption().map(|it| text_of(it, video.formatted_caption())),
     };
     let milliseconds = info.and_then(|info| info.duration).map(milliseconds);
     Video { picture, milliseconds }
@@ -140,7 +146,7 @@ fn audio_of(audio: &AudioMessageEventContent) -> Audio {
             media: MediaHandle::of(&audio.source),
             size: info.and_then(|info| info.size).map(Into::into),
             mime: info.and_then(|info| info.mimetype.clone()),
-            caption: audio.caption().map(|it| text_of(it, audio.formatted_caption(), false)),
+            caption: audio.caption().map(|it| text_of(it, audio.formatted_caption())),
         },
         milliseconds: details
             .map(|details| details.duration)
@@ -158,7 +164,7 @@ fn file_of(file: &FileMessageEventContent) -> File {
         media: MediaHandle::of(&file.source),
         size: info.and_then(|info| info.size).map(Into::into),
         mime: info.and_then(|info| info.mimetype.clone()),
-        caption: file.caption().map(|it| text_of(it, file.formatted_caption(), false)),
+        caption: file.caption().map(|it| text_of(it, file.formatted_caption())),
     }
 }
 
@@ -191,7 +197,7 @@ fn reason_of(message: &EncryptedMessage) -> Reason {
 /// One line about it.
 pub(crate) fn preview_of(content: &TimelineItemContent) -> PreviewKind {
     let content = match content {
-        TimelineItemContent::MsgLike(content) => content_of(content, false),
+        TimelineItemContent::MsgLike(content) => content_of(content),
         TimelineItemContent::CallInvite | TimelineItemContent::RtcNotification { .. } => {
             return PreviewKind::Call;
         }
@@ -234,17 +240,26 @@ mod tests {
     #[test]
     fn a_preview_is_one_short_line_without_formatting() {
         let formatted = FormattedBody::html("<p>one</p><p><b>two</b></p>");
-        let text = text_of("one\n\ntwo", Some(&formatted), false);
+        let text = text_of("one\n\ntwo", Some(&formatted));
         assert_eq!(line(&text), "one two");
-        let long = text_of(&"ü".repeat(1_000), None, false);
+        let long = text_of(&"ü".repeat(1_000), None);
         assert_eq!(line(&long).chars().count(), MAX_PREVIEW);
+    }
+
+    #[test]
+    fn a_few_emoji_alone_are_drawn_large() {
+        assert!(only_emoji(" 👍🏽 "));
+        assert!(only_emoji("👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧"));
+        assert!(!only_emoji("🎉🎉🎉🎉🎉🎉"));
+        assert!(!only_emoji("fine 👍"));
+        assert!(!only_emoji("7"));
     }
 
     #[test]
     fn html_of_another_format_is_not_read() {
         let mut formatted = FormattedBody::html("<b>x</b>");
         formatted.format = MessageFormat::from("org.example.other");
-        let text = text_of("x", Some(&formatted), false);
+        let text = text_of("x", Some(&formatted));
         assert_eq!(text.nodes, [html::HtmlNode::Text("x".to_owned())]);
     }
 }

@@ -11,7 +11,7 @@ use matrix_sdk::{
     },
 };
 
-use super::{ItemId, Timeline};
+use super::{ItemId, Reply, Timeline, content::message_of, translate::quoted_of};
 use crate::{
     Error, ErrorKind,
     timeout::{USUAL, within},
@@ -23,20 +23,31 @@ pub const MAX_TEXT: usize = 20_000;
 const MAX_REACTION: usize = 64;
 
 impl Timeline {
-    /// Sends text in Markdown; `/me waves` is an emote. Empty text sends nothing.
+    /// Sends text in Markdown; `/me waves` is an emote. Empty text sends nothing. Returns when the text is
+    /// among the rows; until then it is [said](Timeline::said).
     ///
     /// Errors: [`ErrorKind::TooLarge`] above [`MAX_TEXT`].
     pub async fn send_text(&self, markdown: &str) -> Result<(), Error> {
         let Some(content) = content(markdown)? else { return Ok(()) };
+        let shown = self.said.show(message_of(&content.msgtype), None);
         let content: RoomMessageEventContent = content.into();
-        within(USUAL, self.sdk().send(content.into())).await.map(drop)
+        within(USUAL, self.sdk().send(content.into())).await?;
+        shown.until_replaced().await;
+        Ok(())
     }
 
     /// As [`Timeline::send_text`], as an answer to an event.
     pub async fn reply(&self, to: &str, markdown: &str) -> Result<(), Error> {
         let to = EventId::parse(to)?;
         let Some(content) = content(markdown)? else { return Ok(()) };
-        within(USUAL, self.sdk().send_reply(content, to)).await
+        let item = self.sdk().item_by_event_id(&to).await;
+        let quoted =
+            item.map(|item| quoted_of(item.sender(), item.sender_profile(), item.content()));
+        let reply = Reply { event_id: to.to_string(), quoted };
+        let shown = self.said.show(message_of(&content.msgtype), Some(reply));
+        within(USUAL, self.sdk().send_reply(content, to)).await?;
+        shown.until_replaced().await;
+        Ok(())
     }
 
     /// Replaces the text of one's own message, or the caption of one's own picture or file.

@@ -9,7 +9,7 @@ use matrix_sdk::{
 };
 use matrix_sdk_ui::timeline::{
     AnyOtherStateEventContentChange as State, EventSendState, EventTimelineItem, InReplyToDetails,
-    MembershipChange, ReactionsByKeyBySender, TimelineDetails, TimelineEventShieldState,
+    MembershipChange, Profile, ReactionsByKeyBySender, TimelineDetails, TimelineEventShieldState,
     TimelineEventShieldStateCode as Code, TimelineItem, TimelineItemContent, TimelineItemKind,
     VirtualTimelineItem,
 };
@@ -74,9 +74,7 @@ impl RowMaker {
             }));
         }
         let content = match event.content() {
-            TimelineItemContent::MsgLike(content) => {
-                content_of(content, event.contains_only_emojis())
-            }
+            TimelineItemContent::MsgLike(content) => content_of(content),
             TimelineItemContent::CallInvite | TimelineItemContent::RtcNotification { .. } => {
                 Content::Call
             }
@@ -211,13 +209,20 @@ fn other(content: &State) -> ChangeKind {
 
 fn quoted(reply: &InReplyToDetails) -> Reply {
     let quoted = match &reply.event {
-        TimelineDetails::Ready(event) => Some(Quoted {
-            sender: Person::of(&event.sender, &event.sender_profile),
-            preview: preview_of(&event.content),
-        }),
+        TimelineDetails::Ready(event) => {
+            Some(quoted_of(&event.sender, &event.sender_profile, &event.content))
+        }
         _ => None,
     };
     Reply { event_id: reply.event_id.to_string(), quoted }
+}
+
+pub(super) fn quoted_of(
+    sender: &UserId,
+    profile: &TimelineDetails<Profile>,
+    content: &TimelineItemContent,
+) -> Quoted {
+    Quoted { sender: Person::of(sender, profile), preview: preview_of(content) }
 }
 
 fn send_state(state: Option<&EventSendState>) -> SendState {

@@ -1,6 +1,7 @@
 //! What is said in an encrypted chat.
 
 use anyhow::{Context, Result, ensure};
+use futures_util::StreamExt;
 use kith_client_core::{
     html::{HtmlNode, Tag},
     rooms::PreviewKind,
@@ -59,6 +60,48 @@ async fn friends_chat_in_secret_and_edit_react_reply_and_redact() -> Result<()> 
             .message("the redaction", |it| it.id == sent.id && it.content == Content::Redacted)
             .await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_said_is_on_the_screen_before_it_is_stored() -> Result<()> {
+    let server = TestServer::start().await;
+    let alice = Someone::register(&server.url(), "alice").await?;
+    let bob = Someone::register(&server.url(), "bob").await?;
+    let room = alice.befriend(&bob).await?;
+    let mut hers = alice.open(&room).await?;
+    let first = hers.say("first").await?;
+    let ItemId::Event(first_id) = &first.id else { anyhow::bail!("not sent: {first:?}") };
+    let timeline = hers.timeline.clone();
+    let mut said = timeline.said();
+    ensure!(said.next().await == Some(Vec::new()));
+
+    for (answers, text) in [(None, "a **b** 👍"), (Some(first_id), "🎉")] {
+        let sending = async {
+            match answers {
+                Some(event_id) => timeline.reply(event_id, text).await,
+                None => timeline.send_text(text).await,
+            }
+        };
+        let watching = async {
+            let early = said.next().await.context("it ended")?;
+            let early = messages(&early).next().context("nothing at once")?.clone();
+            ensure!(early.send_state == SendState::Sending && early.own, "{early:?}");
+            let row = hers.text(text).await?;
+            ensure!((&early.content, &early.sender) == (&row.content, &row.sender), "{early:?}");
+            ensure!(early.reply == row.reply && early.reply.is_some() == answers.is_some());
+            ensure!(said.next().await == Some(Vec::new()), "it is there twice");
+            anyhow::Ok(())
+        };
+        let (sent, watched) = tokio::join!(sending, watching);
+        sent?;
+        watched?;
+    }
+
+    // Where nothing can be said, nothing stays.
+    alice.account.leave_room(&room).await?;
+    ensure!(timeline.send_text("too late").await.is_err());
+    until("nothing", &mut said, Vec::is_empty).await?;
     Ok(())
 }
 
