@@ -13,6 +13,7 @@ mod menu;
 mod message;
 mod notice;
 mod toast;
+mod typed;
 pub mod words;
 
 pub use avatar::{Avatar, hue};
@@ -27,3 +28,4 @@ pub use menu::{Menu, MenuItem, Place};
 pub use message::{Action, MessageView};
 pub use notice::{Badge, Empty, Notice, Spinner, Tone};
 pub use toast::{Toast, ToastStack, Toasts};
+pub use typed::use_typed;

@@ -65,13 +65,14 @@ pub fn languages() -> Vec<String> {
     Vec::new()
 }
 
-/// A script in the window's page. What goes into it is written as JSON, so that it stays a value.
+/// A script in the window's page. What takes the place of a `$` is quoted, so that it stays a value.
 fn run(script: &str, values: &[&str]) {
-    let mut script = script.to_owned();
-    for value in values {
-        script = script.replacen('$', &format!("{value:?}"), 1);
+    let mut parts = script.split('$');
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for (value, part) in values.iter().zip(parts) {
+        whole.push_str(&format!("{value:?}{part}"));
     }
-    document::eval(&script);
+    document::eval(&whole);
 }
 
 pub fn set_language(tag: &str) {
@@ -124,6 +125,11 @@ pub fn show_modal(id: &str) {
 /// Puts a popover above everything, dialogs that are open included.
 pub fn raise(id: &str) {
     run("{ const it = document.getElementById($); it?.hidePopover(); it?.showPopover(); }", &[id]);
+}
+
+/// Puts a text into an input, which no longer shows what was typed.
+pub fn set_text(id: &str, text: &str) {
+    run("{ const it = document.getElementById($); if (it) it.value = $; }", &[id, text]);
 }
 
 pub fn focus(id: &str) {

@@ -8,7 +8,7 @@ use dioxus::web::{WebEventExt, WebFileData};
 use js_sys::{Array, Date, Uint8Array};
 use kith_client_core::Storage;
 use wasm_bindgen::prelude::*;
-use web_sys::{Document, Element, HtmlElement, Window};
+use web_sys::{Document, Element, HtmlElement, HtmlInputElement, HtmlTextAreaElement, Window};
 
 use super::LocalTime;
 
@@ -154,6 +154,16 @@ pub fn raise(id: &str) {
     if let Some(element) = element {
         let _ = element.hide_popover();
         let _ = element.show_popover();
+    }
+}
+
+/// Puts a text into an input, which no longer shows what was typed.
+pub fn set_text(id: &str, text: &str) {
+    let Some(element) = element(id) else { return };
+    if let Some(input) = element.dyn_ref::<HtmlInputElement>() {
+        input.set_value(text);
+    } else if let Some(area) = element.dyn_ref::<HtmlTextAreaElement>() {
+        area.set_value(text);
     }
 }
 

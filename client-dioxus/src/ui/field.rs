@@ -2,7 +2,7 @@
 
 use dioxus::prelude::*;
 
-use super::Icon;
+use super::{Icon, use_typed};
 
 /// A line of text with its name above.
 #[component]
@@ -24,7 +24,7 @@ pub fn Field(
     icon: Option<Icon>,
     #[props(default)] oninput: EventHandler<String>,
 ) -> Element {
-    let mut value = value;
+    let typed = use_typed(&id, value);
     let about = (error.is_some() || hint.is_some()).then(|| format!("{id}-about"));
     let focused = id.clone();
     let wrong = error.is_some();
@@ -39,7 +39,7 @@ pub fn Field(
                     id: "{id}",
                     class: if icon.is_some() { "input with-icon" } else { "input" },
                     r#type: "{kind}",
-                    value: "{value}",
+                    initial_value: typed.initial(),
                     placeholder: "{placeholder}",
                     autocomplete: "{autocomplete}",
                     autocapitalize: "none",
@@ -55,7 +55,7 @@ pub fn Field(
                         }
                     },
                     oninput: move |event| {
-                        value.set(event.value());
+                        typed.take(event.value());
                         oninput.call(event.value());
                     },
                 }

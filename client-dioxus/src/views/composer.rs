@@ -12,7 +12,7 @@ use super::room::{About, Room};
 use crate::pictures::mime_of;
 use crate::platform::ObjectUrl;
 use crate::state::{Session, put, use_session};
-use crate::ui::{EmojiPicker, Icon, IconButton, Menu, hue, words};
+use crate::ui::{EmojiPicker, Icon, IconButton, Menu, hue, use_typed, words};
 use crate::{i18n, platform, t};
 
 /// Files that wait to be sent, at most.
@@ -103,8 +103,8 @@ pub fn Composer(timeline: Timeline, details: Signal<Option<RoomDetails>>) -> Ele
     });
 
     let typist = timeline.clone();
-    let typed = use_callback(move |text: String| {
-        draft.set(text);
+    let typed = use_typed("composer", draft);
+    let hesitate = use_callback(move |()| {
         let typist = typist.clone();
         spawn(async move {
             platform::sleep(HESITATION).await;
@@ -135,8 +135,11 @@ pub fn Composer(timeline: Timeline, details: Signal<Option<RoomDetails>>) -> Ele
                         rows: "1",
                         placeholder: if encrypted { t!("write-encrypted") } else { t!("write") },
                         aria_label: t!("write"),
-                        value: "{draft}",
-                        oninput: move |event| typed.call(event.value()),
+                        initial_value: typed.initial(),
+                        oninput: move |event| {
+                            typed.take(event.value());
+                            hesitate.call(());
+                        },
                         onpaste: move |event| {
                             let files = platform::pasted_files(&event);
                             if !files.is_empty() {

@@ -48,7 +48,6 @@ pub fn Sidebar() -> Element {
                         r#type: "search",
                         placeholder: t!("search-rooms"),
                         aria_label: t!("search-rooms"),
-                        value: "{text}",
                         oninput: move |event| text.set(event.value()),
                     }
                 }
