@@ -10,17 +10,19 @@ run: setup
 	cargo run --release --locked --quiet -p kith-homeserver --bin kith -- serve
 
 # Unit, conformance, crash and interop tests. Ends with the summary of the test runner.
-# The client and the tests are compiled side by side: each has long stretches of one crate after the other.
+# Most tests wait more than they compute, so there are three for two processors (.config/nextest.toml: some run alone).
+# The client and the tests are compiled side by side: each has long stretches of one crate after the other. Cargo
+# shares no jobs with make.
 test: setup-tests
 	@$(MAKE) --no-print-directory --jobs=2 client-quick test-programs
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		cargo nextest run --workspace --locked --no-fail-fast; \
+		cargo nextest run --workspace --locked --no-fail-fast --test-threads=$$(($$(nproc) * 3 / 2)); \
 	else \
 		cargo test --workspace --locked --lib --bins --tests --no-fail-fast; \
 	fi
 
 test-programs:
-	cargo test --workspace --locked --lib --bins --tests --no-run
+	@unset MAKEFLAGS MFLAGS; cargo test --workspace --locked --lib --bins --tests --no-run
 
 bench: setup
 	cargo bench --workspace --locked

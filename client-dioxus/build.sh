@@ -8,6 +8,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/.."
 target=${CARGO_TARGET_DIR:-target}
 kind=${1:-release}
+# Make's, which Cargo would take for its own.
+unset MAKEFLAGS MFLAGS
 case $kind in
     release) out=$target/release/web-client quick=() ;;
     quick) out=$target/debug/web-client quick=(--quick) ;;
