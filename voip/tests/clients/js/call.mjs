@@ -52,8 +52,9 @@ async function until(who, what, condition, argument) {
   try {
     await who.tab.waitForFunction(condition, argument, { timeout: 30_000, polling: 100 });
   } catch (error) {
-    const state = await who.tab.evaluate(() => JSON.stringify({ seen, heard, data, state: room.state }));
-    throw new Error(`waits in vain: ${what}: ${state}`, { cause: error });
+    const states = Object.entries(people).map(async ([name, { tab }]) => [name, await tab.evaluate(() => state())]);
+    const told = JSON.stringify(Object.fromEntries(await Promise.all(states)));
+    throw new Error(`waits in vain: ${what}: ${told}`, { cause: error });
   }
 }
 /** More frames than now, and they are the fake camera's: green. */
