@@ -11,4 +11,4 @@ pub(crate) use demux::Demux;
 pub(crate) use peer::{Io, Peer, PeerKey, PeerSetup, Target};
 pub(crate) use sdp::{Section, sections, without_redundancy};
 pub(crate) use timers::Timers;
-pub(crate) use wire::{Wire, bind};
+pub(crate) use wire::{Datagram, Wire, bind};

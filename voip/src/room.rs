@@ -16,7 +16,6 @@ mod track;
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     time::{Instant, SystemTime},
 };
 
@@ -28,7 +27,7 @@ pub(crate) use self::piped::Piped;
 use self::{participant::Participant, tap::Tap, track::Track};
 use crate::{
     Config, Event,
-    edge::{Io, PeerKey, PeerSetup, Target},
+    edge::{Datagram, Io, PeerKey, PeerSetup, Target},
     protocol::{self, signal_response::Message},
     worker::RoomId,
 };
@@ -132,18 +131,17 @@ impl Room {
     pub(crate) fn datagram(
         &mut self,
         key: PeerKey,
-        source: SocketAddr,
-        datagram: &[u8],
+        datagram: &Datagram<'_>,
         stun: bool,
         context: &mut Context<'_>,
     ) {
         let Some(participant) = self.participants.get_mut(&key.participant) else { return };
-        if !participant.bytes.take(datagram.len() as u64, context.now) {
+        if !participant.bytes.take(datagram.contents.len() as u64, context.now) {
             context.io.metrics.refused();
             return;
         }
         let peer = participant.peer(key.target);
-        peer.receive(context.now, source, datagram, stun, context.io);
+        peer.receive(datagram, stun, context.io);
         self.copies = 0;
         self.dirty.push((key.participant, key.target));
         self.settle(context);

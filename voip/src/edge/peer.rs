@@ -15,7 +15,7 @@ use str0m::{
     rtp::Ssrc,
 };
 
-use super::{Demux, Timers, Wire, codecs};
+use super::{Datagram, Demux, Timers, Wire, codecs};
 use crate::{metrics::Metrics, room::ParticipantId, worker::RoomId};
 
 /// Connection quality is judged this often.
@@ -127,25 +127,19 @@ impl Peer {
     }
 
     /// Takes a datagram. What cannot be read or is not for this peer is dropped: anybody can send to us.
-    pub(crate) fn receive(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        datagram: &[u8],
-        stun: bool,
-        io: &mut Io,
-    ) {
+    pub(crate) fn receive(&mut self, datagram: &Datagram<'_>, stun: bool, io: &mut Io) {
+        let Datagram { source, arrived, contents } = *datagram;
         let Some(destination) = io.wire.local_for(source) else { return };
-        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, datagram) else {
+        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, contents) else {
             return;
         };
-        let input = Input::Receive(now, receive);
+        let input = Input::Receive(arrived, receive);
         if stun {
             if !self.rtc.accepts(&input) {
                 return;
             }
             io.demux.learn(self.key, source, &mut self.addresses);
-            self.heard = now;
+            self.heard = arrived;
         }
         if let Err(error) = self.rtc.handle_input(input) {
             tracing::debug!(%error, "datagram refused");

@@ -58,7 +58,7 @@ impl Room {
         }
         let Some(owner) = self.participants.get_mut(&id) else { return };
         let captured =
-            owner.clock.captured(&incoming.clock, packet.header.timestamp, rate, context.now);
+            owner.clock.captured(&incoming.clock, packet.header.timestamp, rate, packet.timestamp);
         if woke {
             tracing::debug!(sid = track.info.sid, layer, "first packet");
             // A layer that has just begun may be the one that somebody waits for.

@@ -143,17 +143,16 @@ impl Worker {
     fn datagrams(&mut self, buffer: &mut [u8]) {
         for _ in 0..BATCH {
             // An error other than "none is there" is of an earlier datagram (ICMP) and says nothing.
-            let Ok((length, source)) = self.io.wire.receive(buffer) else { return };
-            let datagram = &buffer[..length];
-            self.io.metrics.received(length);
-            let found = self.io.demux.find(source, datagram);
+            let Ok(datagram) = self.io.wire.receive(buffer) else { return };
+            self.io.metrics.received(datagram.contents.len());
+            let found = self.io.demux.find(datagram.source, datagram.contents);
             let room = found.and_then(|(key, _)| self.rooms.get_mut(&key.room));
             let (Some((key, stun)), Some(room)) = (found, room) else {
                 self.io.metrics.refused();
                 continue;
             };
             let mut context = context!(self, Instant::now());
-            room.datagram(key, source, datagram, stun, &mut context);
+            room.datagram(key, &datagram, stun, &mut context);
         }
     }
 
