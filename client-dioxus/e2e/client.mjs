@@ -111,6 +111,22 @@ export class Person {
         await this.message(shown).waitFor();
     }
 
+    /** Says it, and looks at each frame for three seconds: as soon as it is there it stays, and it is there once. */
+    async saysOnce(text) {
+        await this.composer().fill(text);
+        const counts = this.page.evaluate(async (text) => {
+            const counts = [];
+            for (const end = performance.now() + 3000; performance.now() < end; ) {
+                await new Promise(requestAnimationFrame);
+                const bodies = [...document.querySelectorAll(".message .body")];
+                counts.push(bodies.filter((body) => body.textContent.includes(text)).length);
+            }
+            return counts.join("");
+        }, text);
+        await this.composer().press("Enter");
+        assert.match(await counts, /^0*1+$/);
+    }
+
     /** The row of a message that says this, and does not only answer to it. */
     message(text) {
         return this.page.locator(".message", { has: this.page.locator(".body", { hasText: text }) }).last();

@@ -155,7 +155,10 @@ impl Account {
     }
 
     async fn start(client: Client, storage: &Storage, stores: Stores) -> Result<Self, Error> {
-        let builder = SyncService::builder(client.clone()).with_offline_mode();
+        // Each start asks for the newest of every room: the SDK stores how far it has come beside the events, not
+        // after them, and a program that ended in between would never show what it lacks.
+        let builder =
+            SyncService::builder(client.clone()).with_offline_mode().with_share_pos(false);
         let sync = Arc::new(within(LONG, builder.build()).await?);
         let (connection, _) = watch::channel(Connection::Connecting);
         let keeper = spawn(keep_running(client.clone(), Arc::clone(&sync), connection.clone()));

@@ -13,7 +13,10 @@ use matrix_sdk::ruma::MilliSecondsSinceUnixEpoch;
 use tokio::sync::watch;
 
 use super::{Content, Item, ItemId, Message, Reply, SendState, TimelineRow};
-use crate::{Error, Person, timeout::within};
+use crate::{
+    Error, Person,
+    timeout::{USUAL, within},
+};
 
 /// What is in the queue has a row of the SDK's within a moment, if ever.
 const MOMENT: Duration = Duration::from_secs(2);
@@ -37,8 +40,21 @@ impl Said {
         rows
     }
 
-    /// Shows it, until the SDK does or the answer is dropped.
-    pub(super) fn show(&self, content: Content, reply: Option<Reply>) -> Shown<'_> {
+    /// Shows it while it is stored, and then until the SDK does.
+    pub(super) async fn show_while<E: Into<Error>>(
+        &self,
+        content: Content,
+        reply: Option<Reply>,
+        storing: impl Future<Output = Result<(), E>>,
+    ) -> Result<(), Error> {
+        let shown = self.show(content, reply);
+        within(USUAL, storing).await?;
+        shown.until_replaced().await;
+        Ok(())
+    }
+
+    /// Shows it until the answer is dropped.
+    fn show(&self, content: Content, reply: Option<Reply>) -> Shown<'_> {
         let key = format!("said-{}", self.count.fetch_add(1, Ordering::Relaxed));
         let message = Message {
             id: ItemId::Transaction(key.clone()),
@@ -85,8 +101,12 @@ impl Said {
     fn replace_by(&self, row: &TimelineRow) {
         // What is not in the server's hands yet has no other name that both know.
         let Some(words) = words_on_their_way(row) else { return };
+        self.remove(|row| words_on_their_way(row) == Some(words));
+    }
+
+    fn remove(&self, is_it: impl Fn(&TimelineRow) -> bool) {
         self.rows.send_if_modified(|rows| {
-            let found = rows.iter().position(|row| words_on_their_way(row) == Some(words));
+            let found = rows.iter().position(is_it);
             found.map(|index| rows.remove(index)).is_some()
         });
     }
@@ -101,14 +121,14 @@ fn words_on_their_way(row: &TimelineRow) -> Option<&str> {
 }
 
 /// A row of [`Said`], until this is dropped.
-pub(super) struct Shown<'a> {
+struct Shown<'a> {
     said: &'a Said,
     key: String,
 }
 
 impl Shown<'_> {
     /// The SDK has it: waits until it shows it.
-    pub(super) async fn until_replaced(self) {
+    async fn until_replaced(self) {
         if self.said.rows.receiver_count() == 0 {
             return;
         }
@@ -123,10 +143,7 @@ impl Shown<'_> {
 
 impl Drop for Shown<'_> {
     fn drop(&mut self) {
-        self.said.rows.send_if_modified(|rows| {
-            let found = rows.iter().position(|row| row.key == self.key);
-            found.map(|index| rows.remove(index)).is_some()
-        });
+        self.said.remove(|row| row.key == self.key);
     }
 }
 

@@ -29,11 +29,10 @@ impl Timeline {
     /// Errors: [`ErrorKind::TooLarge`] above [`MAX_TEXT`].
     pub async fn send_text(&self, markdown: &str) -> Result<(), Error> {
         let Some(content) = content(markdown)? else { return Ok(()) };
-        let shown = self.said.show(message_of(&content.msgtype), None);
+        let words = message_of(&content.msgtype);
         let content: RoomMessageEventContent = content.into();
-        within(USUAL, self.sdk().send(content.into())).await?;
-        shown.until_replaced().await;
-        Ok(())
+        let sending = async { self.sdk().send(content.into()).await.map(drop) };
+        self.said.show_while(words, None, sending).await
     }
 
     /// As [`Timeline::send_text`], as an answer to an event.
@@ -44,10 +43,8 @@ impl Timeline {
         let quoted =
             item.map(|item| quoted_of(item.sender(), item.sender_profile(), item.content()));
         let reply = Reply { event_id: to.to_string(), quoted };
-        let shown = self.said.show(message_of(&content.msgtype), Some(reply));
-        within(USUAL, self.sdk().send_reply(content, to)).await?;
-        shown.until_replaced().await;
-        Ok(())
+        let words = message_of(&content.msgtype);
+        self.said.show_while(words, Some(reply), self.sdk().send_reply(content, to)).await
     }
 
     /// Replaces the text of one's own message, or the caption of one's own picture or file.
