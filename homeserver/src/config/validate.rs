@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{Config, ConfigError, FederationPolicy, OpenRegistration, RateLimit, Serves, Tls};
 
-/// The versions in which this server can create a room.
+/// The room versions that this server creates and joins.
 pub const ROOM_VERSIONS: [RoomVersionId; 7] = [
     RoomVersionId::V6,
     RoomVersionId::V7,

@@ -24,7 +24,7 @@ use super::{
     membership::{Action, MemberChange, is_invite},
     persist::{RoomWriter, SendError},
 };
-use crate::random::random_string;
+use crate::{config::ROOM_VERSIONS, random::random_string};
 
 /// What a user asks for when they create a room.
 #[derive(Debug)]
@@ -70,17 +70,6 @@ impl From<RoomError> for CreateError {
     }
 }
 
-/// The room versions that this server creates and joins.
-pub const SUPPORTED_VERSIONS: [RoomVersionId; 7] = [
-    RoomVersionId::V6,
-    RoomVersionId::V7,
-    RoomVersionId::V8,
-    RoomVersionId::V9,
-    RoomVersionId::V10,
-    RoomVersionId::V11,
-    RoomVersionId::V12,
-];
-
 impl NewRoom {
     /// Everybody who is invited, by whichever part of the request.
     pub fn invited(&self) -> Vec<OwnedUserId> {
@@ -99,7 +88,7 @@ impl Rooms {
     /// fails that is the answer, and the room is there.
     pub async fn create(&self, new: NewRoom) -> Result<Arc<Room>, CreateError> {
         let unsupported = || CreateError::UnsupportedVersion(new.version.clone());
-        if !SUPPORTED_VERSIONS.contains(&new.version) {
+        if !ROOM_VERSIONS.contains(&new.version) {
             return Err(unsupported());
         }
         let rules = new.version.rules().ok_or_else(unsupported)?;

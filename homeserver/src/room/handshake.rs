@@ -22,13 +22,13 @@ use serde_json::value::RawValue;
 pub use self::{invite::IncomingInvite, join::JoinAnswer, restricted::Entrance};
 use super::{
     Room, RoomError, Rooms,
-    create::SUPPORTED_VERSIONS,
     draft::raw,
     event::Event,
     membership::{Action, MemberChange},
     pdu::PduError,
     persist::{ReceiveError, Received, SendError},
 };
+use crate::config::ROOM_VERSIONS;
 
 /// Why another server's wish is not granted.
 #[derive(Debug, thiserror::Error)]
@@ -252,5 +252,5 @@ fn parse(pdu: &RawValue) -> Result<CanonicalJsonObject, HandshakeError> {
 
 /// The rules of a room version that this server takes part in.
 pub(super) fn supported(version: &RoomVersionId) -> Option<RoomVersionRules> {
-    version.rules().filter(|_| SUPPORTED_VERSIONS.contains(version))
+    version.rules().filter(|_| ROOM_VERSIONS.contains(version))
 }

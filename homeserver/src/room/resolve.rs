@@ -133,13 +133,17 @@ impl Rooms {
             );
             let missed = missed.into_inner();
             if missed.is_empty() {
-                let resolved = result.map_err(|error| {
+                let mut resolved = result.map_err(|error| {
                     RoomError::Unresolvable(room.room_id.clone(), error.to_string())
                 })?;
+                resolved.retain(|name, _| !agreed.contains_key(name));
+                let lost = |(key, conflict): &(&StateKeyIndex, &Conflict)| {
+                    let stays = names.get(key).is_some_and(|name| resolved.contains_key(name));
+                    conflict[0].is_some() && !stays
+                };
+                let lost = conflicts.iter().filter(lost).map(|(key, _)| *key).collect();
                 let writing = Resolving { batch, next, newest };
-                return self
-                    .write(room, writing, base, &conflicts, &names, resolved, &agreed)
-                    .await;
+                return self.write(room, writing, base, &lost, resolved).await;
             }
             for event_id in missed {
                 self.learn(room, &mut known, &mut absent, event_id).await?;
@@ -243,30 +247,20 @@ impl Rooms {
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one step of a longer computation")]
+    /// `base` without the keys that it has lost, and with what was resolved.
     async fn write(
         &self,
         room: &Room,
         resolving: Resolving<'_>,
         base: SnapshotId,
-        conflicts: &BTreeMap<StateKeyIndex, Conflict>,
-        names: &BTreeMap<StateKeyIndex, (StateEventType, String)>,
-        mut resolved: StateMap<OwnedEventId>,
-        agreed: &HashMap<(StateEventType, String), Arc<Event>>,
+        lost: &BTreeSet<StateKeyIndex>,
+        resolved: StateMap<OwnedEventId>,
     ) -> Result<SnapshotId, RoomError> {
         let Resolving { batch, next, newest } = resolving;
-        resolved.retain(|name, _| !agreed.contains_key(name));
-        let gone: BTreeSet<StateKeyIndex> = conflicts
-            .iter()
-            .filter(|(key, conflict)| {
-                conflict[0].is_some() && names.get(key).is_none_or(|n| !resolved.contains_key(n))
-            })
-            .map(|(key, _)| *key)
-            .collect();
         let mut snapshot = base;
-        if !gone.is_empty() {
+        if !lost.is_empty() {
             let whole = self.snapshots().difference_in(batch, room.number, 0, base).await?;
-            let kept = whole.into_iter().filter(|entry| !gone.contains(&entry.key));
+            let kept = whole.into_iter().filter(|entry| !lost.contains(&entry.key));
             let kept: Vec<_> = kept.filter_map(|entry| Some((entry.key, entry.to?))).collect();
             snapshot = self.snapshots().from_entries(batch, room.number, kept).await?;
         }

@@ -14,11 +14,12 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     Room, RoomError, Rooms,
-    create::{CreateError, NewRoom, Preset, SUPPORTED_VERSIONS, raise_tombstone},
+    create::{CreateError, NewRoom, Preset, raise_tombstone},
     directory::publish,
     draft::{Draft, raw},
     persist::SendError,
 };
+use crate::config::ROOM_VERSIONS;
 
 /// What the new room takes over. Power levels come after it, since they may take from the creator the
 /// right to set the others.
@@ -47,7 +48,7 @@ impl Rooms {
         version: RoomVersionId,
         additional_creators: Vec<OwnedUserId>,
     ) -> Result<Arc<Room>, CreateError> {
-        let rules = version.rules().filter(|_| SUPPORTED_VERSIONS.contains(&version));
+        let rules = version.rules().filter(|_| ROOM_VERSIONS.contains(&version));
         let rules = rules.ok_or_else(|| CreateError::UnsupportedVersion(version.clone()))?;
         let power_levels = self.power_levels(old).await?;
         if !power_levels.user_can_send_state(user_id, StateEventType::RoomTombstone) {

@@ -17,14 +17,16 @@ use ruma::{
 use serde_json::value::RawValue;
 
 use super::{Failures, Offer, RemoteError, from, malformed};
-use crate::room::{
-    Room, Rooms,
-    create::SUPPORTED_VERSIONS,
-    draft::raw,
-    handshake::Entrance,
-    membership::{Action, MemberChange},
-    pdu::Pdu,
-    persist::{Import, ImportError, Received, SendError},
+use crate::{
+    config::ROOM_VERSIONS,
+    room::{
+        Room, Rooms,
+        draft::raw,
+        handshake::Entrance,
+        membership::{Action, MemberChange},
+        pdu::Pdu,
+        persist::{Import, ImportError, Received, SendError},
+    },
 };
 
 /// A room's whole state may come.
@@ -289,7 +291,7 @@ impl Rooms {
     ) -> Result<(Offer, OwnedEventId, CanonicalJsonObject), SendError> {
         let mut request =
             prepare_join_event::v1::Request::new(room_id.to_owned(), user_id.to_owned());
-        request.ver = SUPPORTED_VERSIONS.to_vec();
+        request.ver = ROOM_VERSIONS.to_vec();
         let template = self.remotes().request(server, request).await.map_err(from(server))?;
         let member = (room_id, user_id, &MembershipState::Join);
         let offer = Offer::read(server, template.room_version, &template.event, member)?;

@@ -9,13 +9,15 @@ use ruma::{
 use serde_json::value::RawValue;
 
 use super::{Failures, Offer, from};
-use crate::room::{
-    Rooms,
-    create::SUPPORTED_VERSIONS,
-    draft::raw,
-    membership::{Action, MemberChange},
-    outside::{MAX_STATE_EVENTS, stripped_state},
-    persist::SendError,
+use crate::{
+    config::ROOM_VERSIONS,
+    room::{
+        Rooms,
+        draft::raw,
+        membership::{Action, MemberChange},
+        outside::{MAX_STATE_EVENTS, stripped_state},
+        persist::SendError,
+    },
 };
 
 impl Rooms {
@@ -70,7 +72,7 @@ impl Rooms {
     ) -> Result<(), SendError> {
         let mut request =
             prepare_knock_event::v1::Request::new(room_id.to_owned(), user_id.to_owned());
-        request.ver = SUPPORTED_VERSIONS.to_vec();
+        request.ver = ROOM_VERSIONS.to_vec();
         let template = self.remotes().request(server, request).await.map_err(from(server))?;
         let member = (room_id, user_id, &MembershipState::Knock);
         let version = Some(template.room_version);
