@@ -7,9 +7,9 @@
 
 #![allow(clippy::print_stdout, reason = "a bench reports on standard output")]
 
-use std::{fs, time::Instant};
+use std::time::Instant;
 
-use kith_spec_tests::{RemoteServer, TestServer, TestUser, path};
+use kith_spec_tests::{RemoteServer, TestServer, TestUser, cpu_ms, path};
 use serde_json::json;
 
 /// Messages that are measured, after some that are not.
@@ -17,8 +17,6 @@ const MESSAGES: usize = 300;
 const FIRST: usize = 20;
 /// How many servers are down.
 const DOWN: usize = 20;
-/// A clock tick of `/proc`, in milliseconds: `USER_HZ` is 100 on every Linux that we run on.
-const TICK_MS: f64 = 10.0;
 
 #[tokio::main]
 async fn main() {
@@ -49,11 +47,11 @@ async fn durable() -> TestServer {
 
 async fn report(down: &str, alice: &TestUser, bob: &TestUser, room: &str) {
     let mut since = bob.sync(None).await.next_batch;
-    let (mut times, mut ticks) = (Vec::with_capacity(MESSAGES), 0);
+    let (mut times, mut before) = (Vec::with_capacity(MESSAGES), 0.0);
     for n in 0..FIRST + MESSAGES {
         if n == FIRST {
             times.clear();
-            ticks = cpu_ticks();
+            before = cpu_ms();
         }
         let begun = Instant::now();
         let sent = async { alice.send_text(room, "across").await };
@@ -63,17 +61,8 @@ async fn report(down: &str, alice: &TestUser, bob: &TestUser, room: &str) {
         since = told.next_batch;
     }
     #[allow(clippy::cast_precision_loss, reason = "small numbers")]
-    let cpu = (cpu_ticks() - ticks) as f64 * TICK_MS / MESSAGES as f64;
+    let cpu = (cpu_ms() - before) / MESSAGES as f64;
     times.sort_by(f64::total_cmp);
     let at = |share: usize| times[(times.len() - 1) * share / 100];
     println!("{down:<24} {:>8.2} {:>8.2} {:>8.2} {cpu:>16.2}", at(50), at(95), at(100));
-}
-
-/// CPU time of this process so far, in clock ticks.
-fn cpu_ticks() -> u64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |n: usize| fields.get(n).and_then(|field| field.parse().ok()).unwrap_or(0);
-    ticks(11) + ticks(12)
 }

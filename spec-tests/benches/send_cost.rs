@@ -8,14 +8,10 @@
 
 #![allow(clippy::print_stdout, reason = "a bench reports on standard output")]
 
-use std::fs;
-
-use kith_spec_tests::{TestServer, TestUser};
+use kith_spec_tests::{TestServer, TestUser, cpu_ms};
 
 /// Sends that are measured at each size.
 const SENDS: u64 = 1_000;
-/// A clock tick of `/proc`, in milliseconds: `USER_HZ` is 100 on every Linux that we run on.
-const TICK_MS: f64 = 10.0;
 
 #[tokio::main]
 async fn main() {
@@ -120,24 +116,14 @@ async fn set_pusher(user: &TestUser) {
 
 /// CPU milliseconds for each send.
 async fn measure(user: &TestUser, room: &str) -> f64 {
-    let before = cpu_ticks();
+    let before = cpu_ms();
     for _ in 0..SENDS {
         user.send_text(room, "What does this message cost?").await;
     }
-    (cpu_ticks() - before) as f64 * TICK_MS / SENDS as f64
+    (cpu_ms() - before) / SENDS as f64
 }
 
 fn report(what: &str, size: u64, cost: f64, base: &mut Option<f64>) {
     let ratio = cost / *base.get_or_insert(cost);
     println!("{what:<28} {size:>8} {cost:>14.3} {ratio:>7.2}");
-}
-
-/// User and system time of this process so far, in clock ticks.
-fn cpu_ticks() -> u64 {
-    let stat = fs::read_to_string("/proc/self/stat").expect("Linux has /proc");
-    // The name of the process, in brackets, may hold spaces: fields are counted after it.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let field = |n: usize| fields.get(n).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-    field(11) + field(12)
 }

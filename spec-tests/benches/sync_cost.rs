@@ -6,17 +6,15 @@
 
 #![allow(clippy::print_stdout, reason = "a bench reports on standard output")]
 
-use std::{fs, future::Future};
+use std::future::Future;
 
-use kith_spec_tests::{SlidingSync, TestServer, TestUser};
-use serde_json::{Value, json};
+use kith_spec_tests::{SlidingSync, TestServer, TestUser, cpu_ms};
+use serde_json::json;
 
 /// Requests that are measured of each kind.
 const REQUESTS: u64 = 500;
 /// First syncs that are measured of each account.
 const FIRST: u64 = 10;
-/// A clock tick of `/proc`, in milliseconds: `USER_HZ` is 100 on every Linux that we run on.
-const TICK_MS: f64 = 10.0;
 const SIZES: [usize; 3] = [10, 100, 1_000];
 
 struct Account {
@@ -84,18 +82,18 @@ async fn account(server: &TestServer, size: usize) -> Account {
 async fn v3(account: &Account, news: bool) -> f64 {
     let Account { user, friend, rooms } = account;
     let mut since = user.sync(None).await.next_batch;
-    let mut ticks = 0;
+    let mut spent = 0.0;
     for _ in 0..REQUESTS {
         if news {
             friend.send_text(&rooms[0], "news").await;
         }
-        let before = cpu_ticks();
+        let before = cpu_ms();
         let sync = user.sync(Some(since)).await;
-        ticks += cpu_ticks() - before;
+        spent += cpu_ms() - before;
         assert_eq!(sync.timeline(&rooms[0]).is_empty(), !news);
         since = sync.next_batch;
     }
-    ticks as f64 * TICK_MS / REQUESTS as f64
+    spent / REQUESTS as f64
 }
 
 async fn sliding(account: &Account, news: bool) -> f64 {
@@ -103,69 +101,31 @@ async fn sliding(account: &Account, news: bool) -> f64 {
     let mut connection = room_list(user);
     connection.next().await;
     connection.next().await;
-    let mut ticks = 0;
+    let mut spent = 0.0;
     for _ in 0..REQUESTS {
         if news {
             friend.send_text(&rooms[0], "news").await;
         }
-        let before = cpu_ticks();
+        let before = cpu_ms();
         let slide = connection.next().await;
-        ticks += cpu_ticks() - before;
+        spent += cpu_ms() - before;
         assert_eq!(slide.rooms(), usize::from(news));
     }
-    ticks as f64 * TICK_MS / REQUESTS as f64
+    spent / REQUESTS as f64
 }
 
 async fn first(account: &Account, times: u64) -> f64 {
-    let before = cpu_ticks();
+    let before = cpu_ms();
     for _ in 0..times {
         let slide = room_list(&account.user).next().await;
         assert_eq!(slide.rooms(), account.rooms.len());
     }
-    (cpu_ticks() - before) as f64 * TICK_MS / times as f64
+    (cpu_ms() - before) / times as f64
 }
 
 /// As matrix-sdk-ui asks, with all rooms at once.
 fn room_list(user: &TestUser) -> SlidingSync {
-    let state: Vec<Value> = [
-        ("m.room.name", ""),
-        ("m.room.encryption", ""),
-        ("m.room.member", "$LAZY"),
-        ("m.room.member", "$ME"),
-        ("m.room.topic", ""),
-        ("m.room.avatar", ""),
-        ("m.room.canonical_alias", ""),
-        ("m.room.power_levels", ""),
-        ("org.matrix.msc3401.call.member", "*"),
-        ("m.room.join_rules", ""),
-        ("m.room.tombstone", ""),
-        ("m.room.create", ""),
-        ("m.room.history_visibility", ""),
-        ("io.element.functional_members", ""),
-        ("m.space.parent", "*"),
-        ("m.space.child", "*"),
-        ("org.matrix.msc3672.beacon_info", "*"),
-    ]
-    .iter()
-    .map(|(kind, key)| json!([kind, key]))
-    .collect();
-    let mut connection = user.sliding_list(1, Value::Array(state));
-    connection.body["conn_id"] = "room-list".into();
-    connection.body["lists"]["all"]["ranges"] = json!([[0, 1_999]]);
-    connection.body["extensions"] = json!({
-        "account_data": { "enabled": true },
-        "receipts": { "enabled": true, "rooms": ["*"] },
-        "typing": { "enabled": true },
-    });
+    let mut connection = user.sliding_room_list();
+    connection.body["lists"]["all_rooms"]["ranges"] = json!([[0, 1_999]]);
     connection
-}
-
-/// User and system time of this process so far, in clock ticks.
-fn cpu_ticks() -> u64 {
-    let stat = fs::read_to_string("/proc/self/stat").expect("Linux has /proc");
-    // The name of the process, in brackets, may hold spaces: fields are counted after it.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let field = |n: usize| fields.get(n).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-    field(11) + field(12)
 }

@@ -10,6 +10,7 @@ pub mod script;
 
 mod answer;
 mod certificates;
+mod cost;
 mod crypto;
 mod gate;
 mod gateway;
@@ -27,6 +28,7 @@ mod wait;
 
 pub use answer::Answer;
 pub use certificates::{ServerCertificate, certificate_authority, free_port};
+pub use cost::cpu_ms;
 pub use crypto::{CrossSigningKeys, DeviceKeys, SigningKey, random_key};
 pub use gate::Gate;
 pub use gateway::{PushGateway, Reply};
@@ -39,7 +41,7 @@ pub use remote::{
     event_id as pdu_event_id, new_key,
 };
 pub use server::{ReachedServer, TestServer};
-pub use sliding::{Slide, SlidingSync};
+pub use sliding::{ROOM_LIST_STATE, Slide, SlidingSync};
 pub use synapse::Synapse;
 pub use sync::{Events, Sync, SyncRequest};
 pub use user::{TestUser, event_ids};

@@ -31,19 +31,23 @@ pub async fn run_livekit(script: &str, arguments: &[&str]) -> Vec<String> {
 
 /// What a script in JavaScript saw, which uses matrix-js-sdk.
 pub async fn run_js(script: &Path, arguments: &[String]) -> Vec<String> {
-    // A script finds its modules beside itself.
-    let folder: TempDir = tempfile::tempdir().expect("a temporary folder can be made");
-    let copy = folder.path().join("scenario.mjs");
-    std::fs::copy(script, &copy).expect("the script can be copied");
-    symlink(installed("js/node_modules"), folder.path().join("node_modules")).expect("a link");
     // The Node.js that came with it: the SDK is written for a newer one than Debian has.
-    let mut node = Command::new(installed("js/node_modules/.bin/node"));
-    node.arg(copy).args(arguments);
-    run(node).await
+    let node = Command::new(installed("js/node_modules/.bin/node"));
+    run_node(node, "js/node_modules", script, arguments).await
 }
 
-/// What a script saw that drives Chromium by Playwright; scripts beside it are its modules.
+/// What a script saw that drives Chromium by Playwright.
 pub async fn run_browser(script: &Path, arguments: &[String]) -> Vec<String> {
+    run_node(Command::new("node"), "browser/node_modules", script, arguments).await
+}
+
+/// Scripts find their modules beside themselves: those that are installed, and each other.
+async fn run_node(
+    mut node: Command,
+    modules: &str,
+    script: &Path,
+    arguments: &[String],
+) -> Vec<String> {
     let folder: TempDir = tempfile::tempdir().expect("a temporary folder can be made");
     let beside = script.parent().expect("a script is in a folder");
     for entry in std::fs::read_dir(beside).expect("the scripts are there") {
@@ -53,9 +57,8 @@ pub async fn run_browser(script: &Path, arguments: &[String]) -> Vec<String> {
             std::fs::copy(&path, folder.path().join(name)).expect("the script can be copied");
         }
     }
-    symlink(installed("browser/node_modules"), folder.path().join("node_modules")).expect("a link");
+    symlink(installed(modules), folder.path().join("node_modules")).expect("a link");
     let name = script.file_name().expect("a script has a name");
-    let mut node = Command::new("node");
     node.arg(folder.path().join(name)).args(arguments);
     run(node).await
 }

@@ -7,6 +7,27 @@ use crate::{Answer, Events, TestUser};
 
 const PATH: &str = "unstable/org.matrix.simplified_msc3575/sync";
 
+/// The state that matrix-sdk-ui 0.18 (Element X) asks for, of every room in its list.
+pub const ROOM_LIST_STATE: [(&str, &str); 17] = [
+    ("m.room.name", ""),
+    ("m.room.encryption", ""),
+    ("m.room.member", "$LAZY"),
+    ("m.room.member", "$ME"),
+    ("m.room.topic", ""),
+    ("m.room.avatar", ""),
+    ("m.room.canonical_alias", ""),
+    ("m.room.power_levels", ""),
+    ("org.matrix.msc3401.call.member", "*"),
+    ("m.room.join_rules", ""),
+    ("m.room.tombstone", ""),
+    ("m.room.create", ""),
+    ("m.room.history_visibility", ""),
+    ("io.element.functional_members", ""),
+    ("m.space.parent", "*"),
+    ("m.space.child", "*"),
+    ("org.matrix.msc3672.beacon_info", "*"),
+];
+
 /// A connection: remembers the `pos`. Change `body` between requests as a client would.
 #[derive(Clone)]
 pub struct SlidingSync {
@@ -30,6 +51,25 @@ impl TestUser {
             "timeline_limit": timeline_limit,
             "required_state": required_state,
         } } }))
+    }
+
+    /// A connection that has not asked yet, for the list `all_rooms` as matrix-sdk-ui 0.18 asks for it.
+    pub fn sliding_room_list(&self) -> SlidingSync {
+        self.sliding(json!({
+            "conn_id": "room-list",
+            "lists": { "all_rooms": {
+                "ranges": [[0, 19]],
+                "required_state": ROOM_LIST_STATE,
+                "timeline_limit": 1,
+                "filters": {},
+            } },
+            "extensions": {
+                "account_data": { "enabled": true },
+                "receipts": { "enabled": true, "rooms": ["*"] },
+                "typing": { "enabled": true },
+                "io.element.msc4308.thread_subscriptions": { "enabled": true, "limit": 10 },
+            },
+        }))
     }
 }
 

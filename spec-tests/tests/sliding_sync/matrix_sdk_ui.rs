@@ -1,51 +1,7 @@
 //! The requests that matrix-sdk-ui 0.18 sends (Element X), one after the other.
 
-use kith_spec_tests::{SlidingSync, TestServer, TestUser, path};
-use serde_json::{Value, json};
-
-/// `DEFAULT_REQUIRED_STATE` of its room list.
-fn required_state() -> Vec<Value> {
-    [
-        ("m.room.name", ""),
-        ("m.room.encryption", ""),
-        ("m.room.member", "$LAZY"),
-        ("m.room.member", "$ME"),
-        ("m.room.topic", ""),
-        ("m.room.avatar", ""),
-        ("m.room.canonical_alias", ""),
-        ("m.room.power_levels", ""),
-        ("org.matrix.msc3401.call.member", "*"),
-        ("m.room.join_rules", ""),
-        ("m.room.tombstone", ""),
-        ("m.room.create", ""),
-        ("m.room.history_visibility", ""),
-        ("io.element.functional_members", ""),
-        ("m.space.parent", "*"),
-        ("m.space.child", "*"),
-        ("org.matrix.msc3672.beacon_info", "*"),
-    ]
-    .iter()
-    .map(|(kind, key)| json!([kind, key]))
-    .collect()
-}
-
-fn room_list(user: &TestUser) -> SlidingSync {
-    user.sliding(json!({
-        "conn_id": "room-list",
-        "lists": { "all_rooms": {
-            "ranges": [[0, 19]],
-            "required_state": required_state(),
-            "timeline_limit": 1,
-            "filters": {},
-        } },
-        "extensions": {
-            "account_data": { "enabled": true },
-            "receipts": { "enabled": true, "rooms": ["*"] },
-            "typing": { "enabled": true },
-            "io.element.msc4308.thread_subscriptions": { "enabled": true, "limit": 10 },
-        },
-    }))
-}
+use kith_spec_tests::{ROOM_LIST_STATE, TestServer, path};
+use serde_json::json;
 
 /// The list grows by a hundred at a time until it has all rooms, then the client waits.
 #[tokio::test]
@@ -56,7 +12,7 @@ async fn the_room_list_is_loaded_step_by_step() {
     for n in 0..130 {
         rooms.push(alice.create_room_from(json!({ "name": format!("room {n}") })).await);
     }
-    let mut connection = room_list(&alice);
+    let mut connection = alice.sliding_room_list();
     let slide = connection.next().await;
     assert_eq!((slide.rooms(), slide.count("all_rooms")), (20, &json!(130)));
     let newest = slide.room(&rooms[129]);
@@ -98,10 +54,9 @@ async fn a_room_is_opened_and_followed() {
     }
     let pins = path!("v3/rooms/{}/state/m.room.pinned_events/", room);
     alice.put(&pins, json!({ "pinned": [sent[0]] })).await.ok();
-    let mut connection = room_list(&alice);
+    let mut connection = alice.sliding_room_list();
     connection.next().await;
-    let mut required = required_state();
-    required.push(json!(["m.room.pinned_events", ""]));
+    let required = [&ROOM_LIST_STATE[..], &[("m.room.pinned_events", "")]].concat();
     connection.body["room_subscriptions"] =
         json!({ &room: { "required_state": required, "timeline_limit": 20 } });
     let slide = connection.wait(30_000).await;
@@ -139,14 +94,14 @@ async fn the_client_comes_back_with_its_position() {
     for _ in 0..30 {
         rooms.push(alice.create_room().await);
     }
-    let mut connection = room_list(&alice);
+    let mut connection = alice.sliding_room_list();
     connection.body["lists"]["all_rooms"]["ranges"] = json!([[0, 29]]);
     assert_eq!(connection.next().await.rooms(), 30);
     // Offline meanwhile.
     for room in rooms.iter().take(25) {
         alice.send_text(room, "while you were away").await;
     }
-    let mut back = room_list(&alice);
+    let mut back = alice.sliding_room_list();
     back.pos.clone_from(&connection.pos);
     let slide = back.next().await;
     assert_eq!(slide.rooms(), 20);

@@ -63,7 +63,7 @@ async fn device_lists_keys_and_messages_to_devices_cross() {
 async fn people_of_both_servers_share_secrets_also_with_devices_that_come_later() {
     let both = Both::start().await;
     let proxy = both.kith.recording_proxy().await;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/synapse/secrets.mjs");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/js/two_servers.mjs");
     let seen = run_js(&script, &[proxy.url(), both.synapse.url()]).await;
     for side in ["kith", "synapse"] {
         let story = ["room", "decrypted", "answered", "new device of the guest", "read by all"];

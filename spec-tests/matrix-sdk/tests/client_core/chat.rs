@@ -9,15 +9,13 @@ use kith_client_core::{
 };
 use kith_spec_tests::TestServer;
 
-use super::someone::{Shown, Someone, messages, plain, until};
+use super::someone::{Shown, Someone, alice_and_bob, messages, plain, until};
 
 #[tokio::test]
 async fn friends_chat_in_secret_and_edit_react_reply_and_redact() -> Result<()> {
     let server = TestServer::start().await;
     let proxy = server.recording_proxy().await;
-    let alice = Someone::register(&proxy.url(), "alice").await?;
-    let bob = Someone::register(&proxy.url(), "bob").await?;
-    let room = alice.befriend(&bob).await?;
+    let (alice, bob, room) = alice_and_bob(&proxy.url()).await?;
     let (mut hers, mut his) = (alice.open(&room).await?, bob.open(&room).await?);
 
     let sent = hers.say("hello **Bob**").await?;
@@ -66,9 +64,7 @@ async fn friends_chat_in_secret_and_edit_react_reply_and_redact() -> Result<()> 
 #[tokio::test]
 async fn what_is_said_is_on_the_screen_before_it_is_stored() -> Result<()> {
     let server = TestServer::start().await;
-    let alice = Someone::register(&server.url(), "alice").await?;
-    let bob = Someone::register(&server.url(), "bob").await?;
-    let room = alice.befriend(&bob).await?;
+    let (alice, _bob, room) = alice_and_bob(&server.url()).await?;
     let mut hers = alice.open(&room).await?;
     let first = hers.say("first").await?;
     let ItemId::Event(first_id) = &first.id else { anyhow::bail!("not sent: {first:?}") };
@@ -108,9 +104,7 @@ async fn what_is_said_is_on_the_screen_before_it_is_stored() -> Result<()> {
 #[tokio::test]
 async fn typing_and_reading_are_seen_and_counted() -> Result<()> {
     let server = TestServer::start().await;
-    let alice = Someone::register(&server.url(), "alice").await?;
-    let bob = Someone::register(&server.url(), "bob").await?;
-    let room = alice.befriend(&bob).await?;
+    let (alice, bob, room) = alice_and_bob(&server.url()).await?;
     let list = bob.account.rooms().await?;
     let mut rooms = Shown::new(list.rows());
     let mut hers = alice.open(&room).await?;

@@ -10,7 +10,7 @@ use kith_client_core::{
 };
 use kith_spec_tests::TestServer;
 
-use super::someone::Someone;
+use super::someone::{Someone, alice_and_bob};
 
 /// Not a picture that anybody could draw: nobody looks at it.
 fn bytes(length: usize) -> Vec<u8> {
@@ -20,9 +20,7 @@ fn bytes(length: usize) -> Vec<u8> {
 #[tokio::test]
 async fn a_picture_arrives_as_it_was_sent_and_the_server_cannot_see_it() -> Result<()> {
     let server = TestServer::start().await;
-    let alice = Someone::register(&server.url(), "alice").await?;
-    let bob = Someone::register(&server.url(), "bob").await?;
-    let room = alice.befriend(&bob).await?;
+    let (alice, bob, room) = alice_and_bob(&server.url()).await?;
     let (hers, mut his) = (alice.open(&room).await?, bob.open(&room).await?);
     let mut file = NewFile::new("cat.png", "image/png", bytes(300_000));
     (file.width, file.height) = (Some(640), Some(480));

@@ -7,7 +7,7 @@ use kith_client_core::{
 };
 use kith_spec_tests::TestServer;
 
-use super::someone::{Someone, messages, plain, until};
+use super::someone::{Someone, alice_and_bob, messages, plain, until};
 use crate::person::PASSWORD;
 
 #[tokio::test]
@@ -89,9 +89,7 @@ async fn a_wrong_password_and_a_name_that_is_taken_are_told() -> Result<()> {
 #[tokio::test]
 async fn a_restart_brings_everything_back_and_signing_out_removes_it() -> Result<()> {
     let server = TestServer::start().await;
-    let alice = Someone::register(&server.url(), "alice").await?;
-    let bob = Someone::register(&server.url(), "bob").await?;
-    let room = alice.befriend(&bob).await?;
+    let (alice, bob, room) = alice_and_bob(&server.url()).await?;
     {
         let mut opened = alice.open(&room).await?;
         opened.say("before the restart").await?;

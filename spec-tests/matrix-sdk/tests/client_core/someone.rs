@@ -18,6 +18,14 @@ pub(crate) struct Someone {
     folder: TempDir,
 }
 
+/// Both are new, and in a direct chat with each other.
+pub(crate) async fn alice_and_bob(url: &str) -> Result<(Someone, Someone, String)> {
+    let alice = Someone::register(url, "alice").await?;
+    let bob = Someone::register(url, "bob").await?;
+    let room = alice.befriend(&bob).await?;
+    Ok((alice, bob, room))
+}
+
 impl Someone {
     pub(crate) async fn register(url: &str, name: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;

@@ -7,14 +7,12 @@ use kith_client_core::{
 };
 use kith_spec_tests::TestServer;
 
-use super::someone::{Someone, until};
+use super::someone::{Someone, alice_and_bob, until};
 
 #[tokio::test]
 async fn two_people_verify_each_other_by_emoji() -> Result<()> {
     let server = TestServer::start().await;
-    let alice = Someone::register(&server.url(), "alice").await?;
-    let bob = Someone::register(&server.url(), "bob").await?;
-    let room = alice.befriend(&bob).await?;
+    let (alice, bob, room) = alice_and_bob(&server.url()).await?;
     let (mut hers, mut his) = (alice.open(&room).await?, bob.open(&room).await?);
     hers.say("is it you?").await?;
     his.text("is it you?").await?;
@@ -77,9 +75,7 @@ async fn an_old_device_verifies_a_new_one() -> Result<()> {
 #[tokio::test]
 async fn emoji_that_differ_verify_nobody() -> Result<()> {
     let server = TestServer::start().await;
-    let alice = Someone::register(&server.url(), "alice").await?;
-    let bob = Someone::register(&server.url(), "bob").await?;
-    let room = alice.befriend(&bob).await?;
+    let (alice, bob, room) = alice_and_bob(&server.url()).await?;
     // The SDK passes over requests that it could not read at once: Bob needs the room's key before.
     let (mut hers, mut his) = (alice.open(&room).await?, bob.open(&room).await?);
     hers.say("is it you?").await?;

@@ -1,8 +1,5 @@
 // Two people who use matrix-js-sdk with its Rust encryption meet in an encrypted room on the server
 // whose URL is the argument; one of them reads the history on a new device, from the key backup.
-//
-// Prints a JSON line for everything that was seen; ends with an error as soon as something is not as
-// the specification says.
 
 import assert from "node:assert/strict";
 import * as sdk from "matrix-js-sdk";
@@ -12,113 +9,35 @@ import {
     VerificationRequestEvent,
     VerifierEvent,
 } from "matrix-js-sdk/lib/crypto-api/index.js";
+import * as people from "./people.mjs";
+import { saw, until } from "./people.mjs";
 
-const silence = () => {};
-const logger = { trace: silence, debug: silence, info: silence, warn: silence, error: silence };
-logger.getChild = () => logger;
-
-const PASSWORD = "correct horse battery staple";
-const PATIENCE_MS = 30_000;
 const url = process.argv[2];
 
-function saw(what, details = {}) {
-    console.log(JSON.stringify({ saw: what, ...details }));
-}
-
-// Resolves as soon as `look()` gives something; looks again at every event of the emitters, and now and
-// then: not everything that the SDK learns is an event.
-async function until(what, emitters, look) {
-    const { promise, resolve, reject } = Promise.withResolvers();
-    const tooLate = setTimeout(() => reject(new Error(`never seen: ${what}`)), PATIENCE_MS);
-    const again = async () => {
-        try {
-            const found = await look();
-            if (found) resolve(found);
-        } catch (error) {
-            reject(error);
-        }
-    };
-    for (const [emitter, event] of emitters) emitter.on(event, again);
-    const nowAndThen = setInterval(again, 500);
-    again();
-    try {
-        return await promise;
-    } finally {
-        clearTimeout(tooLate);
-        clearInterval(nowAndThen);
-        for (const [emitter, event] of emitters) emitter.off(event, again);
-    }
-}
-
-// A signed-in device with encryption, which has synced once.
-async function start(session, secretStorageKey = {}) {
-    const client = sdk.createClient({
-        baseUrl: url,
-        logger,
-        userId: session.user_id,
-        accessToken: session.access_token,
-        deviceId: session.device_id,
-        cryptoCallbacks: {
-            getSecretStorageKey: async ({ keys }) => {
-                const id = Object.keys(keys)[0];
-                return secretStorageKey.bytes ? [id, secretStorageKey.bytes] : null;
-            },
-            cacheSecretStorageKey: (_id, _info, bytes) => (secretStorageKey.bytes = bytes),
+// A device that keeps the key of its secret storage there.
+function start(session, secretStorageKey = {}) {
+    const cryptoCallbacks = {
+        getSecretStorageKey: async ({ keys }) => {
+            const id = Object.keys(keys)[0];
+            return secretStorageKey.bytes ? [id, secretStorageKey.bytes] : null;
         },
-    });
-    await client.initRustCrypto({ useIndexedDB: false });
-    await client.startClient({ initialSyncLimit: 20, lazyLoadMembers: true });
-    await until("first sync", [[client, sdk.ClientEvent.Sync]], () => client.isInitialSyncComplete());
-    return client;
+        cacheSecretStorageKey: (_id, _info, bytes) => (secretStorageKey.bytes = bytes),
+    };
+    return people.startWithEncryption(url, session, { cryptoCallbacks });
 }
 
 async function register(username, secretStorageKey) {
-    const anonymous = sdk.createClient({ baseUrl: url, logger });
-    const request = { username, password: PASSWORD, initial_device_display_name: "js" };
-    const flows = await anonymous.registerRequest(request).catch((error) => error);
-    assert.equal(flows.httpStatus, 401, String(flows));
-    const auth = { type: "m.login.dummy", session: flows.data.session };
-    const session = await anonymous.registerRequest({ ...request, auth });
+    const session = await people.register(url, username);
     const client = await start(session, secretStorageKey);
     saw("registered", { user_id: session.user_id });
     return client;
 }
 
-async function logIn(userId, secretStorageKey) {
-    const anonymous = sdk.createClient({ baseUrl: url, logger });
-    const identifier = { type: "m.id.user", user: userId };
-    const session = await anonymous.loginRequest({
-        type: "m.login.password",
-        identifier,
-        password: PASSWORD,
-    });
-    return start(session, secretStorageKey);
-}
+const logIn = async (userId, secretStorageKey) =>
+    start(await people.logIn(url, userId), secretStorageKey);
 
 async function openSecretRoom(alice, bob) {
-    const { room_id: roomId } = await alice.createRoom({
-        preset: "private_chat",
-        invite: [bob.getUserId()],
-        initial_state: [
-            {
-                type: "m.room.encryption",
-                state_key: "",
-                content: { algorithm: "m.megolm.v1.aes-sha2" },
-            },
-        ],
-    });
-    await until("invite", [[bob, sdk.ClientEvent.Room]], () => bob.getRoom(roomId));
-    await bob.joinRoom(roomId);
-    for (const client of [alice, bob]) {
-        const joined = () =>
-            client.getRoom(roomId)?.getMember(bob.getUserId())?.membership === "join";
-        const changes = [
-            [client, sdk.RoomMemberEvent.Membership],
-            [client, sdk.ClientEvent.Sync],
-        ];
-        await until("both are there", changes, joined);
-        assert.equal(await client.getCrypto().isEncryptionEnabledInRoom(roomId), true);
-    }
+    const roomId = await people.openSecretRoom(alice, bob);
     saw("secret room", { room_id: roomId });
     return roomId;
 }
@@ -250,20 +169,13 @@ async function restore(alice, bob, roomId, sent, secretStorageKey) {
     saw("both devices");
 }
 
-const secretStorageKey = {};
-const alice = await register("alice", secretStorageKey);
-const bob = await register("bob");
-try {
+people.tell(async () => {
+    const secretStorageKey = {};
+    const alice = await register("alice", secretStorageKey);
+    const bob = await register("bob");
     const roomId = await openSecretRoom(alice, bob);
     const sent = await chat(alice, bob, roomId);
     await backUp(alice, secretStorageKey);
     await verify(alice, bob, roomId);
     await restore(alice, bob, roomId, sent, secretStorageKey);
-    saw("end");
-} catch (error) {
-    console.error(error);
-    process.exitCode = 1;
-} finally {
-    // Other clients' timers and long polls would keep the process.
-    process.exit();
-}
+});

@@ -1,39 +1,18 @@
 // Two people who use matrix-js-sdk (as Element does) exchange files on the server whose URL is the
 // argument: a picture with its thumbnail, and an encrypted attachment.
-//
-// Prints a JSON line for everything that was seen; ends with an error as soon as something is not as
-// the specification says.
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes, webcrypto } from "node:crypto";
 import { crc32, deflateSync } from "node:zlib";
-import * as sdk from "matrix-js-sdk";
+import * as people from "./people.mjs";
+import { saw } from "./people.mjs";
 
-const silence = () => {};
-const logger = { trace: silence, debug: silence, info: silence, warn: silence, error: silence };
-logger.getChild = () => logger;
-
-const PASSWORD = "correct horse battery staple";
 const url = process.argv[2];
 
-function saw(what, details = {}) {
-    console.log(JSON.stringify({ saw: what, ...details }));
-}
-
 async function register(username) {
-    const anonymous = sdk.createClient({ baseUrl: url, logger });
-    const request = { username, password: PASSWORD };
-    const flows = await anonymous.registerRequest(request).catch((error) => error);
-    const auth = { type: "m.login.dummy", session: flows.data.session };
-    const account = await anonymous.registerRequest({ ...request, auth });
-    saw("registered", { user_id: account.user_id });
-    return sdk.createClient({
-        baseUrl: url,
-        logger,
-        userId: account.user_id,
-        accessToken: account.access_token,
-        deviceId: account.device_id,
-    });
+    const session = await people.register(url, username);
+    saw("registered", { user_id: session.user_id });
+    return people.clientOf(url, session);
 }
 
 // What a browser gets for a URI, signed in as since v1.11.

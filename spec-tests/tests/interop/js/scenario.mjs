@@ -1,65 +1,19 @@
 // Two people who use matrix-js-sdk (as Element does) meet on the server whose URL is the argument.
-//
-// Prints a JSON line for everything that was seen; ends with an error as soon as something is not as
-// the specification says.
 
 import assert from "node:assert/strict";
 import * as sdk from "matrix-js-sdk";
+import * as people from "./people.mjs";
+import { PASSWORD, logger, saw, until } from "./people.mjs";
 
-const silence = () => {};
-const logger = { trace: silence, debug: silence, info: silence, warn: silence, error: silence };
-logger.getChild = () => logger;
-
-const PASSWORD = "correct horse battery staple";
-const PATIENCE_MS = 20_000;
 const url = process.argv[2];
-
-function saw(what, details = {}) {
-    console.log(JSON.stringify({ saw: what, ...details }));
-}
-
-// Resolves as soon as `look()` gives something; looks again at every event of the emitters.
-async function until(what, emitters, look) {
-    const { promise, resolve, reject } = Promise.withResolvers();
-    const tooLate = setTimeout(() => reject(new Error(`never seen: ${what}`)), PATIENCE_MS);
-    const again = () => {
-        try {
-            const found = look();
-            if (found) resolve(found);
-        } catch (error) {
-            reject(error);
-        }
-    };
-    for (const [emitter, event] of emitters) emitter.on(event, again);
-    again();
-    try {
-        return await promise;
-    } finally {
-        clearTimeout(tooLate);
-        for (const [emitter, event] of emitters) emitter.off(event, again);
-    }
-}
 
 async function register(username) {
     const anonymous = sdk.createClient({ baseUrl: url, logger });
     assert.equal(await anonymous.isUsernameAvailable(username), true);
-    const request = { username, password: PASSWORD, initial_device_display_name: "js" };
-    const flows = await anonymous.registerRequest(request).catch((error) => error);
-    assert.equal(flows.httpStatus, 401, String(flows));
-    assert.ok(flows.data.flows.length > 0);
-    const auth = { type: "m.login.dummy", session: flows.data.session };
-    const account = await anonymous.registerRequest({ ...request, auth });
-    const client = sdk.createClient({
-        baseUrl: url,
-        logger,
-        userId: account.user_id,
-        accessToken: account.access_token,
-        deviceId: account.device_id,
-        timelineSupport: true,
-    });
-    await client.startClient({ initialSyncLimit: 10, lazyLoadMembers: true, threadSupport: true });
-    await until("first sync", [[client, sdk.ClientEvent.Sync]], () => client.isInitialSyncComplete());
-    saw("registered", { user_id: account.user_id });
+    const session = await people.register(url, username);
+    const client = people.clientOf(url, session, { timelineSupport: true });
+    await people.start(client, { initialSyncLimit: 10, threadSupport: true });
+    saw("registered", { user_id: session.user_id });
     return client;
 }
 
@@ -256,9 +210,9 @@ async function groupRoom(alice, bob) {
     saw("left");
 }
 
-const alice = await register("alice");
-const bob = await register("bob");
-try {
+people.tell(async () => {
+    const alice = await register("alice");
+    const bob = await register("bob");
     await logIn((await register("carol")).getUserId());
     const roomId = await openDirectChat(alice, bob);
     const reply = await chat(alice, bob, roomId);
@@ -266,11 +220,4 @@ try {
     await unreadCounts(alice, bob, roomId);
     await privateData(alice, roomId);
     await groupRoom(alice, bob);
-    saw("end");
-} catch (error) {
-    console.error(error);
-    process.exitCode = 1;
-} finally {
-    // Other clients' timers and long polls would keep the process.
-    process.exit();
-}
+});

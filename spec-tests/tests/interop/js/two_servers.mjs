@@ -1,107 +1,18 @@
 // People of two servers, whose URLs are the arguments (Kith's, Synapse's), meet in encrypted rooms with
 // matrix-js-sdk: in one of each server. Devices that come later read what is said later.
-//
-// Prints a JSON line for everything that was seen; ends with an error as soon as something is not as
-// the specification says.
 
 import assert from "node:assert/strict";
 import * as sdk from "matrix-js-sdk";
 import { CryptoEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
+import * as people from "./people.mjs";
+import { openSecretRoom, saw, until } from "./people.mjs";
 
-const silence = () => {};
-const logger = { trace: silence, debug: silence, info: silence, warn: silence, error: silence };
-logger.getChild = () => logger;
-
-const PASSWORD = "correct horse battery staple";
-const PATIENCE_MS = 60_000;
 const [kith, synapse] = process.argv.slice(2);
 
-function saw(what) {
-    console.log(JSON.stringify({ saw: what }));
-}
-
-// Resolves as soon as `look()` gives something; looks again at every event of the emitters, and now and
-// then: not everything that the SDK learns is an event.
-async function until(what, emitters, look) {
-    const { promise, resolve, reject } = Promise.withResolvers();
-    const tooLate = setTimeout(() => reject(new Error(`never seen: ${what}`)), PATIENCE_MS);
-    const again = async () => {
-        try {
-            const found = await look();
-            if (found) resolve(found);
-        } catch (error) {
-            reject(error);
-        }
-    };
-    for (const [emitter, event] of emitters) emitter.on(event, again);
-    const nowAndThen = setInterval(again, 500);
-    again();
-    try {
-        return await promise;
-    } finally {
-        clearTimeout(tooLate);
-        clearInterval(nowAndThen);
-        for (const [emitter, event] of emitters) emitter.off(event, again);
-    }
-}
-
-async function start(url, session) {
-    const client = sdk.createClient({
-        baseUrl: url,
-        logger,
-        userId: session.user_id,
-        accessToken: session.access_token,
-        deviceId: session.device_id,
-    });
-    await client.initRustCrypto({ useIndexedDB: false });
-    await client.startClient({ initialSyncLimit: 20, lazyLoadMembers: true });
-    await until("first sync", [[client, sdk.ClientEvent.Sync]], () => client.isInitialSyncComplete());
-    return client;
-}
-
-async function register(url, username) {
-    const anonymous = sdk.createClient({ baseUrl: url, logger });
-    const request = { username, password: PASSWORD };
-    const flows = await anonymous.registerRequest(request).catch((error) => error);
-    assert.equal(flows.httpStatus, 401, String(flows));
-    const auth = { type: "m.login.dummy", session: flows.data.session };
-    return start(url, await anonymous.registerRequest({ ...request, auth }));
-}
-
-async function logIn(url, userId) {
-    const anonymous = sdk.createClient({ baseUrl: url, logger });
-    const identifier = { type: "m.id.user", user: userId };
-    const login = { type: "m.login.password", identifier, password: PASSWORD };
-    return start(url, await anonymous.loginRequest(login));
-}
-
-async function openSecretRoom(host, guest) {
-    const { room_id: roomId } = await host.createRoom({
-        preset: "private_chat",
-        invite: [guest.getUserId()],
-        initial_state: [
-            {
-                type: "m.room.encryption",
-                state_key: "",
-                content: { algorithm: "m.megolm.v1.aes-sha2" },
-            },
-        ],
-    });
-    await until("invite", [[guest, sdk.ClientEvent.Room]], () => guest.getRoom(roomId));
-    await guest.joinRoom(roomId);
-    for (const client of [host, guest]) await isThere(client, roomId, guest.getUserId());
-    return roomId;
-}
-
-async function isThere(client, roomId, userId) {
-    const joined = () => client.getRoom(roomId)?.getMember(userId)?.membership === "join";
-    const changes = [
-        [client, sdk.RoomMemberEvent.Membership],
-        [client, sdk.ClientEvent.Sync],
-    ];
-    await until("both are there", changes, joined);
-    assert.equal(await client.getCrypto().isEncryptionEnabledInRoom(roomId), true);
-}
+const register = async (url, username) =>
+    people.startWithEncryption(url, await people.register(url, username));
+const logIn = async (url, userId) =>
+    people.startWithEncryption(url, await people.logIn(url, userId));
 
 // Says it, and waits until all others have read it.
 async function say(from, roomId, body, readers) {
@@ -169,16 +80,9 @@ async function meet(side, [hostUrl, host], [guestUrl, guest]) {
     tell("without the device that left");
 }
 
-try {
+people.tell(async () => {
     const alice = await register(kith, "ada");
     const bob = await register(synapse, "ben");
     await meet("kith", [kith, alice], [synapse, bob]);
     await meet("synapse", [synapse, bob], [kith, alice]);
-    saw("end");
-} catch (error) {
-    console.error(error);
-    process.exitCode = 1;
-} finally {
-    // Other clients' timers and long polls would keep the process.
-    process.exit();
-}
+});
