@@ -155,8 +155,8 @@ impl Account {
     }
 
     async fn start(client: Client, storage: &Storage, stores: Stores) -> Result<Self, Error> {
-        // Each start asks for the newest of every room: the SDK stores how far it has come beside the events, not
-        // after them, and a program that ended in between would never show what it lacks.
+        // Each start asks for the newest of every room: how far the SDK has come says nothing of what it has. It stores
+        // that beside the events, not after them, and in a browser no events at all (`storage/web.rs`).
         let builder =
             SyncService::builder(client.clone()).with_offline_mode().with_share_pos(false);
         let sync = Arc::new(within(LONG, builder.build()).await?);
