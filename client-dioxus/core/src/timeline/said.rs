@@ -9,6 +9,7 @@ use std::{
 };
 
 use eyeball_im::VectorDiff;
+use futures_util::future::LocalBoxFuture;
 use matrix_sdk::ruma::MilliSecondsSinceUnixEpoch;
 use tokio::sync::watch;
 
@@ -45,7 +46,7 @@ impl Said {
         &self,
         content: Content,
         reply: Option<Reply>,
-        storing: impl Future<Output = Result<(), E>>,
+        storing: LocalBoxFuture<'_, Result<(), E>>,
     ) -> Result<(), Error> {
         let shown = self.show(content, reply);
         within(USUAL, storing).await?;

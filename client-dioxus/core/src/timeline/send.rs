@@ -3,6 +3,7 @@
 //! What is sent is on the screen at once and waits for the network; its row tells how it goes
 //! ([`super::SendState`]). So these calls fail only where nothing could be put into the queue.
 
+use futures_util::FutureExt;
 use matrix_sdk::{
     room::edit::EditedContent,
     ruma::{
@@ -32,7 +33,7 @@ impl Timeline {
         let words = message_of(&content.msgtype);
         let content: RoomMessageEventContent = content.into();
         let sending = async { self.sdk().send(content.into()).await.map(drop) };
-        self.said.show_while(words, None, sending).await
+        self.said.show_while(words, None, sending.boxed_local()).await
     }
 
     /// As [`Timeline::send_text`], as an answer to an event.
@@ -44,7 +45,8 @@ impl Timeline {
             item.map(|item| quoted_of(item.sender(), item.sender_profile(), item.content()));
         let reply = Reply { event_id: to.to_string(), quoted };
         let words = message_of(&content.msgtype);
-        self.said.show_while(words, Some(reply), self.sdk().send_reply(content, to)).await
+        let sending = self.sdk().send_reply(content, to);
+        self.said.show_while(words, Some(reply), sending.boxed_local()).await
     }
 
     /// Replaces the text of one's own message, or the caption of one's own picture or file.
