@@ -29,6 +29,7 @@ const EVENING: [&str; 17] = [
     "typing",
     "picture and file",
     "read again after a reload",
+    "back to the beginning",
     "one tab at a time",
     "language and theme",
     "recovered on a new device",

@@ -121,16 +121,17 @@ impl Timeline {
         within(LONG, self.timeline.paginate_backwards(count.min(MAX_PAGE))).await
     }
 
-    /// Is it loading older events?
-    pub fn paginating(&self) -> Stream<bool> {
-        use matrix_sdk::event_cache::PaginationStatus::Paginating;
+    /// Do the rows begin where the room does? It may be so no longer after a while without a connection.
+    pub fn complete(&self) -> Stream<bool> {
+        use matrix_sdk::event_cache::PaginationStatus;
+        let complete = |status| matches!(status, PaginationStatus::Idle { hit_timeline_start } if hit_timeline_start);
         let timeline = Arc::clone(&self.timeline);
         stream! {
             let Some((now, states)) = timeline.live_back_pagination_status().await else { return };
-            yield matches!(now, Paginating);
+            yield complete(now);
             let mut states = std::pin::pin!(states);
             while let Some(state) = states.next().await {
-                yield matches!(state, Paginating);
+                yield complete(state);
             }
         }
         .boxed_local()
