@@ -16,7 +16,7 @@ use kith_spec_tests::{
 use serde_json::json;
 
 /// What two people do with it on one evening.
-const EVENING: [&str; 18] = [
+const EVENING: [&str; 17] = [
     "registered",
     "friends",
     "encrypted chat",
