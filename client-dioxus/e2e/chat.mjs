@@ -82,13 +82,6 @@ for (const person of [alice, bob]) {
 }
 saw("read again after a reload");
 
-// One's own words fill the page; what was before them comes too.
-for (let line = 0; line < 25; line++) await alice.say(`Line ${line}.`);
-await alice.page.reload();
-await alice.sees("Line 24.");
-await alice.sees("Hello Bob, this is encrypted");
-saw("back to the beginning");
-
 // Both tabs would write the same keys: one at a time.
 const second = await alice.tab();
 await second.page.getByRole("heading", { name: "Kith is open in another tab" }).waitFor();

@@ -29,7 +29,6 @@ const EVENING: [&str; 17] = [
     "typing",
     "picture and file",
     "read again after a reload",
-    "back to the beginning",
     "one tab at a time",
     "language and theme",
     "recovered on a new device",

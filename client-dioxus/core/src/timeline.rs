@@ -121,17 +121,16 @@ impl Timeline {
         within(LONG, self.timeline.paginate_backwards(count.min(MAX_PAGE))).await
     }
 
-    /// Do the rows begin where the room does? It may be so no longer after a while without a connection.
-    pub fn complete(&self) -> Stream<bool> {
-        use matrix_sdk::event_cache::PaginationStatus;
-        let complete = |status| matches!(status, PaginationStatus::Idle { hit_timeline_start } if hit_timeline_start);
+    /// Is it loading older events?
+    pub fn paginating(&self) -> Stream<bool> {
+        use matrix_sdk::event_cache::PaginationStatus::Paginating;
         let timeline = Arc::clone(&self.timeline);
         stream! {
             let Some((now, states)) = timeline.live_back_pagination_status().await else { return };
-            yield complete(now);
+            yield matches!(now, Paginating);
             let mut states = std::pin::pin!(states);
             while let Some(state) = states.next().await {
-                yield complete(state);
+                yield matches!(state, Paginating);
             }
         }
         .boxed_local()
