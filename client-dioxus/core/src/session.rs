@@ -155,10 +155,7 @@ impl Account {
     }
 
     async fn start(client: Client, storage: &Storage, stores: Stores) -> Result<Self, Error> {
-        // Each start asks for the newest of every room: how far the SDK has come says nothing of what it has. It stores
-        // that beside the events, not after them, and in a browser no events at all (`storage/web.rs`).
-        let builder =
-            SyncService::builder(client.clone()).with_offline_mode().with_share_pos(false);
+        let builder = SyncService::builder(client.clone()).with_offline_mode();
         let sync = Arc::new(within(LONG, builder.build()).await?);
         let (connection, _) = watch::channel(Connection::Connecting);
         let keeper = spawn(keep_running(client.clone(), Arc::clone(&sync), connection.clone()));

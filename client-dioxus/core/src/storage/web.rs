@@ -2,22 +2,27 @@
 //!
 //! Only the keys are encrypted there, with a random key of the record: what can read one can read the
 //! other.
-//!
-//! The rooms' events are in memory only. matrix-sdk-indexeddb 0.18 removes one of them without moving up those
-//! behind it (`Update::RemoveItem`): later ones take their places, messages are gone, and the SDK panics over the
-//! rest. The server has them all.
 
-use futures_util::{TryFutureExt, future::try_join3};
+use futures_util::{TryFutureExt, future::try_join4};
 use matrix_sdk::{Client, config::StoreConfig, cross_process_lock::CrossProcessLockConfig};
-use matrix_sdk_indexeddb::{IndexeddbCryptoStore, IndexeddbMediaStoreBuilder, IndexeddbStateStore};
+use matrix_sdk_indexeddb::{
+    IndexeddbCryptoStore, IndexeddbEventCacheStoreBuilder, IndexeddbMediaStoreBuilder,
+    IndexeddbStateStore,
+};
 use wasm_bindgen::JsValue;
 
 use super::Stores;
 use crate::{Error, homeserver::Homeserver, session};
 
 /// The databases that the SDK makes of one name.
-const PARTS: [&str; 5] =
-    ["", "::matrix-sdk-state", "::matrix-sdk-crypto", "::matrix-sdk-crypto-meta", "::media"];
+const PARTS: [&str; 6] = [
+    "",
+    "::matrix-sdk-state",
+    "::matrix-sdk-crypto",
+    "::matrix-sdk-crypto-meta",
+    "::event_cache",
+    "::media",
+];
 
 /// The storage of the page's origin.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,17 +52,20 @@ impl Storage {
     pub(super) async fn open(&self, homeserver: &str, stores: &Stores) -> Result<Client, Error> {
         let Stores { name, key } = stores;
         let state = IndexeddbStateStore::builder().name(name.clone()).build();
+        let events = IndexeddbEventCacheStoreBuilder::with_prefix(name).build();
         let media = IndexeddbMediaStoreBuilder::with_prefix(name).build();
         let crypto = IndexeddbCryptoStore::open_with_key(name, key);
         // The browser makes their tables side by side.
-        let (state, media, crypto) = try_join3(
+        let (state, events, media, crypto) = try_join4(
             state.map_err(Error::store),
+            events.map_err(Error::store),
             media.map_err(Error::store),
             crypto.map_err(Error::store),
         )
         .await?;
         let config = StoreConfig::new(CrossProcessLockConfig::SingleProcess)
             .state_store(state)
+            .event_cache_store(events)
             .media_store(media)
             .crypto_store(crypto);
         // Locks between processes are rows that are written at each turn.
