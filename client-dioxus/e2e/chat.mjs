@@ -93,8 +93,8 @@ await alice.page.getByRole("heading", { name: "Kith is open in another tab" }).w
 await second.say("From the second tab");
 await bob.sees("From the second tab");
 second.done();
-// matrix-sdk stores how far it has synchronised before it stores the events: a page that is gone in between shows them
-// only when the room is loaded anew. People close no tab that soon.
+// A known fault: matrix-sdk-indexeddb 0.18 does not move up the events behind one that it removes. A tab that is closed right
+// after a message may leave the browser's copy of the room broken; this hides it.
 await second.page.waitForTimeout(1500);
 await second.page.close();
 await alice.button("Use it here").click();
