@@ -12,6 +12,9 @@ use crate::{
     timeout::{LONG, within},
 };
 
+#[cfg(any(target_family = "wasm", test))]
+mod events;
+
 #[cfg_attr(target_family = "wasm", path = "storage/web.rs")]
 #[cfg_attr(not(target_family = "wasm"), path = "storage/native.rs")]
 mod platform;

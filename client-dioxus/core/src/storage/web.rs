@@ -11,7 +11,7 @@ use matrix_sdk_indexeddb::{
 };
 use wasm_bindgen::JsValue;
 
-use super::Stores;
+use super::{Stores, events::Events};
 use crate::{Error, homeserver::Homeserver, session};
 
 /// The databases that the SDK makes of one name.
@@ -65,7 +65,7 @@ impl Storage {
         .await?;
         let config = StoreConfig::new(CrossProcessLockConfig::SingleProcess)
             .state_store(state)
-            .event_cache_store(events)
+            .event_cache_store(Events::new(events))
             .media_store(media)
             .crypto_store(crypto);
         // Locks between processes are rows that are written at each turn.
