@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use async_stream::stream;
 use futures_util::{StreamExt, stream};
 use matrix_sdk::{
-    Client,
+    Client, Room,
     encryption::verification::{
         CancelInfo, SasState, SasVerification, VerificationRequest, VerificationRequestState,
     },
     event_handler::EventHandlerDropGuard,
     executor::spawn,
     ruma::{
-        TransactionId, UserId,
+        EventId, TransactionId, UserId,
         api::client::to_device::send_event_to_device::v3::Request,
         events::{
             AnyToDeviceEventContent,
@@ -22,6 +22,7 @@ use matrix_sdk::{
                 VerificationMethod, cancel::CancelCode,
                 request::ToDeviceKeyVerificationRequestEvent,
             },
+            relation::RelationType,
             room::message::{MessageType, OriginalSyncRoomMessageEvent},
         },
         serde::Raw,
@@ -169,8 +170,10 @@ fn listen(client: &Client, found: mpsc::Sender<VerificationRequest>) -> [EventHa
         }
     });
     let in_room = client.add_event_handler(
-        move |event: OriginalSyncRoomMessageEvent, client: Client| async move {
-            if let MessageType::VerificationRequest(_) = event.content.msgtype {
+        move |event: OriginalSyncRoomMessageEvent, room: Room, client: Client| async move {
+            if let MessageType::VerificationRequest(_) = event.content.msgtype
+                && !is_answered(&room, &event.event_id).await
+            {
                 let encryption = client.encryption();
                 let flow = event.event_id;
                 let request = encryption.get_verification_request(&event.sender, flow).await;
@@ -179,6 +182,13 @@ fn listen(client: &Client, found: mpsc::Sender<VerificationRequest>) -> [EventHa
         },
     );
     [client.event_handler_drop_guard(to_device), client.event_handler_drop_guard(in_room)]
+}
+
+/// A program that starts sees the newest messages of a room once more, and the SDK takes a request among them for new.
+async fn is_answered(room: &Room, request: &EventId) -> bool {
+    let Ok((events, _loaded)) = room.event_cache().await else { return false };
+    let answers = events.find_event_relations(request, Some(vec![RelationType::Reference])).await;
+    answers.is_ok_and(|answers| !answers.is_empty())
 }
 
 fn tell(found: &mpsc::Sender<VerificationRequest>, request: Option<VerificationRequest>) {
