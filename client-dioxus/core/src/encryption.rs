@@ -1,6 +1,8 @@
 //! Is what is said here safe, and will it be there tomorrow? This device's verification, the backup of
 //! its keys, and the recovery key.
 
+use std::pin::pin;
+
 use async_stream::stream;
 use futures_util::StreamExt;
 use matrix_sdk::{
@@ -139,7 +141,11 @@ impl Account {
             let nothing = Raw::new(&serde_json::json!({}))?.cast_unchecked();
             let default = GlobalAccountDataEventType::SecretStorageDefaultKey;
             self.client().account().set_account_data_raw(default, nothing).await?;
-            encryption.recovery().enable_backup().await?;
+            let recovery = encryption.recovery();
+            recovery.enable_backup().await?;
+            // The server says it once more, and only then can recovery be set up.
+            let mut states = pin!(recovery.state_stream());
+            while recovery.state() == RecoveryState::Incomplete && states.next().await.is_some() {}
             Ok::<_, Error>(())
         })
         .await
