@@ -111,6 +111,11 @@ export class Person {
         await this.message(shown).waitFor();
     }
 
+    /** Until the page may go: what one says is drawn before it is stored. */
+    async isStored(text) {
+        await this.message(text).and(this.page.locator("[id^=event-]")).waitFor();
+    }
+
     /** Says it, and looks at each frame for three seconds: as soon as it is there it stays, and it is there once. */
     async saysOnce(text) {
         await this.composer().fill(text);
@@ -134,6 +139,14 @@ export class Person {
 
     async sees(text) {
         await this.message(text).waitFor();
+    }
+
+    /** Each of them once, in the end: what one has sent is there beside what one sends until the server answers. */
+    async seesOnce(texts) {
+        await this.page.waitForFunction((texts) => {
+            const bodies = [...document.querySelectorAll(".message .body")].map((body) => body.textContent);
+            return texts.every((text) => bodies.filter((body) => body === text).length === 1);
+        }, texts);
     }
 
     async seesNot(text) {

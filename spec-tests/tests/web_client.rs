@@ -16,7 +16,7 @@ use kith_spec_tests::{
 use serde_json::json;
 
 /// What two people do with it on one evening.
-const EVENING: [&str; 17] = [
+const EVENING: [&str; 19] = [
     "registered",
     "friends",
     "encrypted chat",
@@ -29,6 +29,8 @@ const EVENING: [&str; 17] = [
     "typing",
     "picture and file",
     "read again after a reload",
+    "back to the beginning",
+    "pages closed in the middle",
     "one tab at a time",
     "language and theme",
     "recovered on a new device",

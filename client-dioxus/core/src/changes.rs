@@ -2,13 +2,28 @@
 
 use std::{future::Future, pin::Pin};
 
+use async_stream::stream;
 use eyeball_im::{Vector, VectorDiff};
+use futures_util::StreamExt;
+use tokio::sync::watch;
 
 /// A stream that belongs to one thread. Dropping it ends what it watched.
 pub type Stream<T> = futures_util::stream::LocalBoxStream<'static, T>;
 
 /// The differences of a list, in batches that belong together. The first is a [`VectorDiff::Reset`].
 pub type Changes<T> = Stream<Vec<VectorDiff<T>>>;
+
+/// The value now, and whenever it changes.
+pub(crate) fn follow<T: Clone + 'static>(mut value: watch::Receiver<T>) -> Stream<T> {
+    value.mark_changed();
+    stream! {
+        while value.changed().await.is_ok() {
+            let now = value.borrow_and_update().clone();
+            yield now;
+        }
+    }
+    .boxed_local()
+}
 
 /// Brings `rows` up to date. A difference that does not fit is passed over: nothing panics.
 pub fn apply<T: Clone>(rows: &mut Vec<T>, difference: VectorDiff<T>) {

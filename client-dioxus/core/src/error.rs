@@ -240,9 +240,16 @@ impl From<timeline::Error> for Error {
         match error {
             timeline::Error::EventNotInTimeline(_) => ErrorKind::NotFound.into(),
             timeline::Error::RedactError(timeline::RedactError::HttpError(error)) => error.into(),
-            timeline::Error::EventCacheError(EventCacheError::PaginationError(error)) => {
-                (&*error).into()
-            }
+            timeline::Error::EventCacheError(error) => error.into(),
+            error => Self::other(error),
+        }
+    }
+}
+
+impl From<EventCacheError> for Error {
+    fn from(error: EventCacheError) -> Self {
+        match error {
+            EventCacheError::PaginationError(error) => (&*error).into(),
             error => Self::other(error),
         }
     }

@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_stream::stream;
-use futures_util::StreamExt;
 use matrix_sdk::{
     Client, ClientBuilder, SessionChange,
     encryption::{BackupDownloadStrategy, EncryptionSettings},
@@ -19,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    Error, ErrorKind, Homeserver, Registration, Storage, Stream, calls, homeserver, media,
+    Error, ErrorKind, Homeserver, Registration, Storage, Stream, calls, changes, homeserver, media,
     storage::{Record, Stores},
     timeout::{LONG, USUAL, within},
 };
@@ -155,7 +153,10 @@ impl Account {
     }
 
     async fn start(client: Client, storage: &Storage, stores: Stores) -> Result<Self, Error> {
-        let builder = SyncService::builder(client.clone()).with_offline_mode();
+        // Each start asks for the newest of every room: the SDK stores how far it has come beside the events, not
+        // after them, and a program that ended in between would never show what it lacks.
+        let builder =
+            SyncService::builder(client.clone()).with_offline_mode().with_share_pos(false);
         let sync = Arc::new(within(LONG, builder.build()).await?);
         let (connection, _) = watch::channel(Connection::Connecting);
         let keeper = spawn(keep_running(client.clone(), Arc::clone(&sync), connection.clone()));
@@ -187,17 +188,7 @@ impl Account {
 
     /// The state now and each time it changes.
     pub fn connection(&self) -> Stream<Connection> {
-        let mut states = self.0.connection.subscribe();
-        stream! {
-            loop {
-                let state = *states.borrow_and_update();
-                yield state;
-                if states.changed().await.is_err() {
-                    return;
-                }
-            }
-        }
-        .boxed_local()
+        changes::follow(self.0.connection.subscribe())
     }
 
     /// Tries at once, where [`Connection::Offline`] would wait: somebody pressed "try again", or the

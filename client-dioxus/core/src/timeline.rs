@@ -3,16 +3,10 @@
 use std::sync::Arc;
 
 use async_stream::stream;
+use eyeball_im::VectorDiff;
 use futures_util::StreamExt;
-use matrix_sdk::{
-    Room,
-    room::Receipts,
-    ruma::{EventId, events::TimelineEventType},
-};
-use matrix_sdk_ui::timeline::{
-    RoomExt, Timeline as SdkTimeline, TimelineEventItemId, TimelineReadReceiptTracking,
-    default_event_filter,
-};
+use matrix_sdk::{Room, event_cache::PaginationStatus, room::Receipts, ruma::EventId};
+use matrix_sdk_ui::timeline::{Timeline as SdkTimeline, TimelineEventItemId};
 
 use crate::{
     Account, Changes, Error, Person, Stream, changes,
@@ -22,6 +16,7 @@ use crate::{
 
 mod content;
 mod fold;
+mod live;
 mod row;
 mod said;
 mod send;
@@ -39,13 +34,13 @@ const MAX_PAGE: u16 = 100;
 #[derive(Clone)]
 pub struct Timeline {
     account: Account,
-    timeline: Arc<SdkTimeline>,
+    live: Arc<live::Live>,
     said: Arc<said::Said>,
 }
 
 impl PartialEq for Timeline {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.timeline, &other.timeline)
+        Arc::ptr_eq(&self.live, &other.live)
     }
 }
 
@@ -63,77 +58,37 @@ impl Account {
     pub async fn timeline(&self, room_id: &str) -> Result<Timeline, Error> {
         let room = self.known_room(room_id)?;
         self.inner().sync.room_list_service().subscribe_to_rooms(&[room.room_id()]).await;
-        let builder = room.timeline_builder();
-        let builder =
-            builder.track_read_marker_and_receipts(TimelineReadReceiptTracking::AllEvents);
-        let builder = builder.event_filter(|event, rules| {
-            // Who is in a call is shown as the call, not as what happened in the room.
-            let call = event.event_type() == TimelineEventType::CallMember;
-            !call && default_event_filter(event, rules)
-        });
-        let timeline = Arc::new(within(LONG, builder.build()).await?);
         let said = Arc::new(said::Said::new(person(&room, room.own_user_id()).await));
-        Ok(Timeline { account: self.clone(), timeline, said })
+        let live = Arc::new(live::Live::open(room).await?);
+        Ok(Timeline { account: self.clone(), live, said })
     }
 }
 
 impl Timeline {
     pub fn room_id(&self) -> &str {
-        self.timeline.room().room_id().as_str()
+        self.room().room_id().as_str()
     }
 
     /// The rows, the oldest first, and what changes about them.
     pub fn rows(&self) -> Changes<TimelineRow> {
-        let (timeline, said) = (Arc::clone(&self.timeline), Arc::clone(&self.said));
-        stream! {
-            let mut maker = translate::RowMaker::new(timeline.room().clone()).await;
-            let (items, differences) = timeline.subscribe().await;
-            let reset = eyeball_im::VectorDiff::Reset { values: items };
-            yield vec![changes::map(reset, &mut maker).await];
-            let mut differences = std::pin::pin!(differences);
-            while let Some(batch) = differences.next().await {
-                let mut rows = Vec::with_capacity(batch.len());
-                for difference in batch {
-                    rows.push(changes::map(difference, &mut maker).await);
-                }
-                said.replace(&rows);
-                yield rows;
-            }
-        }
-        .boxed_local()
+        let said = Arc::clone(&self.said);
+        self.live.follow(move |timeline| rows_of(timeline, Arc::clone(&said)))
     }
 
     /// What the user has just said and [`Timeline::rows`] do not show yet: rows to be drawn below those. Each
     /// goes away when its row comes.
     pub fn said(&self) -> Stream<Vec<TimelineRow>> {
-        let mut said = self.said.rows();
-        stream! {
-            while said.changed().await.is_ok() {
-                let rows = said.borrow_and_update().clone();
-                yield rows;
-            }
-        }
-        .boxed_local()
+        changes::follow(self.said.rows())
     }
 
     /// Loads about `count` older events (at most 100). True: there is nothing older.
     pub async fn paginate_back(&self, count: u16) -> Result<bool, Error> {
-        within(LONG, self.timeline.paginate_backwards(count.min(MAX_PAGE))).await
+        within(LONG, self.sdk().paginate_backwards(count.min(MAX_PAGE))).await
     }
 
-    /// Is it loading older events?
-    pub fn paginating(&self) -> Stream<bool> {
-        use matrix_sdk::event_cache::PaginationStatus::Paginating;
-        let timeline = Arc::clone(&self.timeline);
-        stream! {
-            let Some((now, states)) = timeline.live_back_pagination_status().await else { return };
-            yield matches!(now, Paginating);
-            let mut states = std::pin::pin!(states);
-            while let Some(state) = states.next().await {
-                yield matches!(state, Paginating);
-            }
-        }
-        .boxed_local()
+    /// Do the rows begin where the room does? It may be so no longer after a while without a connection.
+    pub fn complete(&self) -> Stream<bool> {
+        self.live.follow(is_complete)
     }
 
     /// Who is typing now, without the user who looks.
@@ -159,10 +114,11 @@ impl Timeline {
     /// Cheap if nothing is new.
     pub async fn mark_read(&self) -> Result<(), Error> {
         within(USUAL, async {
-            let Some(latest) = self.timeline.latest_event_id().await else { return Ok(()) };
+            let timeline = self.sdk();
+            let Some(latest) = timeline.latest_event_id().await else { return Ok(()) };
             let receipts =
                 Receipts::new().public_read_receipt(latest.clone()).fully_read_marker(latest);
-            Ok::<_, Error>(self.timeline.send_multiple_receipts(receipts).await?)
+            Ok::<_, Error>(timeline.send_multiple_receipts(receipts).await?)
         })
         .await
     }
@@ -170,29 +126,62 @@ impl Timeline {
     /// Fetches what a reply is about, if [`Reply::quoted`] is not there; the row changes then.
     pub async fn fetch_reply(&self, event_id: &str) -> Result<(), Error> {
         let event_id = EventId::parse(event_id)?;
-        within(USUAL, self.timeline.fetch_details_for_event(&event_id)).await
+        within(USUAL, self.sdk().fetch_details_for_event(&event_id)).await
     }
 
     /// Fetches the members, if names are missing. Rows change then.
     pub async fn fetch_members(&self) -> Result<(), Error> {
         within(LONG, async {
-            self.timeline.fetch_members().await;
+            self.sdk().fetch_members().await;
             Ok::<_, Error>(())
         })
         .await
     }
 
     pub(crate) fn room(&self) -> &Room {
-        self.timeline.room()
+        self.live.room()
     }
 
     pub(crate) fn account(&self) -> &Account {
         &self.account
     }
 
-    pub(crate) fn sdk(&self) -> &SdkTimeline {
-        &self.timeline
+    pub(crate) fn sdk(&self) -> Arc<SdkTimeline> {
+        self.live.timeline()
     }
+}
+
+fn rows_of(timeline: Arc<SdkTimeline>, said: Arc<said::Said>) -> Changes<TimelineRow> {
+    stream! {
+        let mut maker = translate::RowMaker::new(timeline.room().clone()).await;
+        let (items, differences) = timeline.subscribe().await;
+        let mut differences = std::pin::pin!(differences);
+        let mut batch = vec![VectorDiff::Reset { values: items }];
+        loop {
+            let mut rows = Vec::with_capacity(batch.len());
+            for difference in batch {
+                rows.push(changes::map(difference, &mut maker).await);
+            }
+            said.replace(&rows);
+            yield rows;
+            let Some(next) = differences.next().await else { return };
+            batch = next;
+        }
+    }
+    .boxed_local()
+}
+
+fn is_complete(timeline: Arc<SdkTimeline>) -> Stream<bool> {
+    let complete = |status| matches!(status, PaginationStatus::Idle { hit_timeline_start: true });
+    stream! {
+        let Some((now, states)) = timeline.live_back_pagination_status().await else { return };
+        yield complete(now);
+        let mut states = std::pin::pin!(states);
+        while let Some(state) = states.next().await {
+            yield complete(state);
+        }
+    }
+    .boxed_local()
 }
 
 impl ItemId {

@@ -5,9 +5,7 @@
 
 use std::{io::Read, sync::Arc};
 
-use async_stream::stream;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use matrix_sdk::ruma::{
     EventId, OwnedMxcUri, UInt,
     events::room::{
@@ -23,7 +21,7 @@ use matrix_sdk_base::crypto::AttachmentEncryptor;
 use tokio::sync::watch;
 
 use crate::{
-    Error, ErrorKind, Stream,
+    Error, ErrorKind, Stream, changes,
     timeline::Timeline,
     timeout::{TRANSFER, USUAL, within},
 };
@@ -131,17 +129,7 @@ impl Upload {
 
     /// How far it is, now and as it goes on.
     pub fn progress(&self) -> Stream<Progress> {
-        let mut progress = self.progress.subscribe();
-        stream! {
-            loop {
-                let now = *progress.borrow_and_update();
-                yield now;
-                if progress.changed().await.is_err() {
-                    return;
-                }
-            }
-        }
-        .boxed_local()
+        changes::follow(self.progress.subscribe())
     }
 
     /// Stops it; [`Upload::run`] ends with [`ErrorKind::Cancelled`].

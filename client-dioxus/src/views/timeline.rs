@@ -64,7 +64,8 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
     let mut looked = use_signal(|| 0u32);
     let opened = use_signal(BTreeSet::new);
     let mut loading = use_signal(|| false);
-    let mut complete = use_signal(|| false);
+    let whole = timeline.clone();
+    let complete = use_latest(false, move || whole.complete());
     let followed = timeline.clone();
     use_hook(move || spawn(drive(followed.rows(), rows)));
     let named = timeline.clone();
@@ -90,13 +91,10 @@ pub fn TimelineView(timeline: Timeline, details: Signal<Option<RoomDetails>>) ->
         loading.set(true);
         let past = past.clone();
         spawn(async move {
-            match past.paginate_back(PAGE).await {
-                Ok(done) => complete.set(done),
-                Err(error) => {
-                    tracing::warn!(%error, "the past does not come");
-                    session.failed(&error, || {});
-                    platform::sleep(3000).await;
-                }
+            if let Err(error) = past.paginate_back(PAGE).await {
+                tracing::warn!(%error, "the past does not come");
+                session.failed(&error, || {});
+                platform::sleep(3000).await;
             }
             loading.set(false);
         });

@@ -34,11 +34,8 @@ impl Said {
         Self { sayer, rows: watch::Sender::default(), count: AtomicU64::new(0) }
     }
 
-    /// The rows, now and whenever they change.
     pub(super) fn rows(&self) -> watch::Receiver<Vec<TimelineRow>> {
-        let mut rows = self.rows.subscribe();
-        rows.mark_changed();
-        rows
+        self.rows.subscribe()
     }
 
     /// Shows it while it is stored, and then until the SDK does.

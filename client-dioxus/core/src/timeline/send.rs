@@ -40,12 +40,13 @@ impl Timeline {
     pub async fn reply(&self, to: &str, markdown: &str) -> Result<(), Error> {
         let to = EventId::parse(to)?;
         let Some(content) = content(markdown)? else { return Ok(()) };
-        let item = self.sdk().item_by_event_id(&to).await;
+        let timeline = self.sdk();
+        let item = timeline.item_by_event_id(&to).await;
         let quoted =
             item.map(|item| quoted_of(item.sender(), item.sender_profile(), item.content()));
         let reply = Reply { event_id: to.to_string(), quoted };
         let words = message_of(&content.msgtype);
-        let sending = self.sdk().send_reply(content, to);
+        let sending = timeline.send_reply(content, to);
         self.said.show_while(words, Some(reply), sending.boxed_local()).await
     }
 
